@@ -1,0 +1,176 @@
+"""The functions that ``import bitcodec`` offers and that need a network."""
+
+from __future__ import annotations
+
+import os
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from PIL import Image
+
+from bitcodec import container, images, registry
+from bitcodec.codec import DEFAULT_EFFORT, DEFAULT_TILE, decode_container, encode_picture
+from bitcodec.container import DEFAULT_MAX_PIXELS
+from bitcodec.errors import BitcodecError, ImageError, TargetError
+from bitcodec.images import Picture
+from bitcodec.models.base import Model
+from bitcodec.models.weights import load_weights
+
+
+def load_model(name_or_path: str | os.PathLike[str], *, device: str = "auto") -> Model:
+    """Load a model once, to use it for many pictures.
+
+    Args:
+        name_or_path: a name that ``bitcodec models`` lists, or a weights file.
+        device: "cpu", "cuda", or "auto" for CUDA where there is one.
+
+    Raises:
+        UnknownModelError: there is no such model.
+        WeightsError: its file is damaged.
+        BitcodecError: the device is not there.
+    """
+    return load_weights(registry.find_by_name(name_or_path).path, device=_device(device))
+
+
+def cached_model(model: str | bytes | None, device: str = "auto") -> Model:
+    """A model that stays loaded in this process.
+
+    Args:
+        model: a name, a path, the 8 bytes of an id, or None for the default.
+        device: as in :func:`load_model`.
+
+    Raises:
+        What :func:`load_model` raises.
+    """
+    if isinstance(model, bytes):
+        entry = registry.find_by_id(model)
+    else:
+        entry = registry.find_by_name(model or registry.DEFAULT_MODEL)
+    # The id is part of the key, so that a file that was replaced is loaded anew.
+    return _load(entry.path, entry.model_id, _device(device))
+
+
+@lru_cache(maxsize=4)
+def _load(path: Path, model_id: bytes, device: str) -> Model:
+    return load_weights(path, device=device)
+
+
+def _device(device: str) -> str:
+    if device not in ("auto", "cpu", "cuda"):
+        raise BitcodecError(f"unknown device {device!r} (one of auto, cpu, cuda)")
+    there = torch.cuda.is_available()
+    if device == "cuda" and not there:
+        raise BitcodecError("no CUDA device here")
+    if device == "auto":
+        return "cuda" if there else "cpu"
+    return device
+
+
+def encode(
+    image: Image.Image | np.ndarray[Any, Any] | Picture,
+    *,
+    model: str | Model | None = None,
+    quality: int | None = None,
+    bpp: float | None = None,
+    size: int | None = None,
+    psnr: float | None = None,
+    effort: int = DEFAULT_EFFORT,
+    tile: int = DEFAULT_TILE,
+    device: str = "auto",
+) -> bytes:
+    """Encode a picture as the bytes of a ``.bin`` file.
+
+    At most one of quality, bpp, size and psnr; with none, the model's default quality.
+
+    Args:
+        image: a Pillow image of any mode; uint8 of shape (H, W), (H, W, 3) or (H, W, 4); or
+            what :func:`bitcodec.images.open_picture` returns.
+        model: a name, the path of a weights file, or a loaded model; None for the default.
+        quality: 1 (smallest file) to 100 (best picture).
+        bpp: bits per pixel of the whole file.
+        size: bytes of the whole file, at most.
+        psnr: dB over RGB, at least.
+        effort: 0 (fast) to 9 (slow): smaller files or better pictures, for the same decoder.
+        tile: edge of a payload tile in pixels, a multiple of 16.
+        device: "auto", "cpu" or "cuda"; not used for a model that is loaded already.
+
+    Raises:
+        ImageError: the picture cannot be encoded.
+        TargetError: the bpp, size or PSNR cannot be reached, the quality is not in
+            1..100, or there are several targets.
+        UnknownModelError, WeightsError: from loading the model.
+        ContainerError: a parameter has no place in the file.
+    """
+    _refuse_several(quality=quality, bpp=bpp, size=size, psnr=psnr)
+    picture = image if isinstance(image, Picture) else images.from_pil(_as_pil(image))
+    loaded = model if isinstance(model, Model) else cached_model(model, device)
+    if bpp is None and size is None and psnr is None:
+        chosen = loaded.rate_for_quality(_quality(quality, loaded))
+        return encode_picture(picture, loaded, chosen, tile=tile, effort=effort)
+    from bitcodec.rate import encode_to_target
+
+    return encode_to_target(
+        picture, loaded, bpp=bpp, size=size, psnr=psnr, tile=tile, effort=effort
+    )
+
+
+def _quality(quality: int | None, model: Model) -> int:
+    if quality is None:
+        return model.default_quality
+    if not 1 <= quality <= 100:
+        raise TargetError(f"quality {quality} is not in 1..100")
+    return quality
+
+
+def _refuse_several(**targets: float | None) -> None:
+    given = [name for name, value in targets.items() if value is not None]
+    if len(given) > 1:
+        raise TargetError(f"{' and '.join(given)} exclude each other")
+
+
+def _as_pil(image: Image.Image | np.ndarray[Any, Any]) -> Image.Image:
+    if isinstance(image, Image.Image):
+        return image
+    array = np.asarray(image)
+    if array.dtype != np.uint8:
+        raise ImageError(f"an array must be uint8, not {array.dtype}")
+    if array.ndim not in (2, 3) or (array.ndim == 3 and array.shape[2] not in (3, 4)):
+        raise ImageError(f"an array must be (H, W), (H, W, 3) or (H, W, 4), not {array.shape}")
+    if 0 in array.shape:
+        raise ImageError("a picture without pixels")
+    return Image.fromarray(np.ascontiguousarray(array))
+
+
+def decode(
+    data: bytes,
+    *,
+    model: str | Model | None = None,
+    device: str = "auto",
+    max_pixels: int = DEFAULT_MAX_PIXELS,
+) -> Image.Image:
+    """Decode a ``.bin`` file with the model that it names.
+
+    Args:
+        data: the whole file.
+        model: where to find that model, if not among those that ``bitcodec models`` lists: the
+            path of its weights file, or the loaded model.
+        device: "auto", "cpu" or "cuda".
+        max_pixels: refuse larger pictures.
+
+    Returns:
+        An image of mode RGB, L, RGBA or LA; its ``info`` has the ICC profile and EXIF.
+
+    Raises:
+        ContainerError: not one of our files, damaged, or too large.
+        UnknownModelError: no weights file here has the id that the file names, or ``model``
+            has another.
+        WeightsError: it has, but is damaged.
+    """
+    parts = container.read(data, max_pixels=max_pixels)
+    loaded = (
+        model if isinstance(model, Model) else cached_model(model or parts.header.model_id, device)
+    )
+    return images.to_pil(decode_container(parts, loaded))

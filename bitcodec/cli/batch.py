@@ -1,0 +1,114 @@
+"""Do a plan: run the task, write each output atomically, report, collect failures."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import click
+
+from bitcodec.cli.plan import STREAM, Job, Plan
+from bitcodec.cli.pool import Failure, Outcome, Output, Task, run_tasks
+from bitcodec.cli.reporter import Describe, Reporter
+from bitcodec.errors import BitcodecError, FileError
+from bitcodec.files import atomic_write, read_file, read_stdin, write_stdout
+
+
+@dataclass(frozen=True)
+class BatchSettings:
+    """How a batch is run and reported; the fields are the options of the same names."""
+
+    force: bool = False
+    skip_existing: bool = False
+    jobs: int = 1
+    quiet: bool = False
+    verbose: bool = False
+    json: bool = False
+
+
+def run_batch(task: Task, describe: Describe, plan: Plan, settings: BatchSettings) -> int:
+    """Do all jobs and return the exit code.
+
+    An output that exists is found out before any work is done for it.
+    """
+    _check_streams(plan.jobs, settings)
+    reporter = Reporter(
+        plan.count,
+        describe,
+        quiet=settings.quiet,
+        verbose=settings.verbose,
+        as_json=settings.json,
+    )
+    with reporter:
+        codes = [
+            reporter.failed(Job(source, ""), Failure(str(error), error.exit_code))
+            for source, error in plan.missing
+        ]
+        doable, refused = _doable(plan.jobs, settings, reporter)
+        codes += refused
+        outcomes = run_tasks(task, [job.source for job in doable], settings.jobs)
+        with contextlib.closing(outcomes):
+            for job, outcome in zip(doable, outcomes, strict=True):
+                written = _write(job, outcome, settings.force, plan.makes_folders)
+                if isinstance(written, Output):
+                    reporter.done(job, written)
+                else:
+                    codes.append(reporter.failed(job, written))
+    if not codes:
+        return 0
+    return codes[0] if plan.count == 1 else 1
+
+
+def _doable(
+    jobs: Sequence[Job], settings: BatchSettings, reporter: Reporter
+) -> tuple[list[Job], list[int]]:
+    doable: list[Job] = []
+    codes: list[int] = []
+    for job in jobs:
+        if job.target == STREAM or settings.force or not os.path.isfile(job.target):
+            doable.append(job)
+        elif settings.skip_existing:
+            reporter.skipped(job)
+        else:
+            reason = f"{job.target} exists already (-f overwrites it)"
+            codes.append(reporter.failed(job, Failure(reason, FileError.exit_code)))
+    return doable, codes
+
+
+def _write(job: Job, outcome: Outcome, force: bool, make_folder: bool) -> Outcome:
+    if isinstance(outcome, Failure):
+        return outcome
+    try:
+        if job.target == STREAM:
+            write_stdout(outcome.data)
+        else:
+            if make_folder:
+                os.makedirs(os.path.dirname(job.target), exist_ok=True)
+            atomic_write(job.target, outcome.data, overwrite=force)
+    except BitcodecError as error:
+        return Failure(f"{_name(job)}: {error}", error.exit_code)
+    except OSError as error:
+        return Failure(f"{_name(job)}: {error.strerror or error}", FileError.exit_code)
+    return outcome
+
+
+def _name(job: Job) -> str:
+    return "<stdout>" if job.target == STREAM else job.target
+
+
+def _check_streams(jobs: Sequence[Job], settings: BatchSettings) -> None:
+    for job in jobs:
+        if job.target == STREAM and settings.json:
+            raise click.UsageError("--json and the data cannot both go to standard output")
+        if job.target == STREAM and sys.stdout.isatty():
+            raise click.UsageError("standard output is a terminal: name a file, or pipe it")
+        if job.source == STREAM and sys.stdin.isatty():
+            raise click.UsageError("standard input is a terminal: name a file, or pipe one in")
+
+
+def read_source(source: str) -> bytes:
+    """The bytes of a file, or of standard input for ``-``; FileError where it cannot be read."""
+    return read_stdin() if source == STREAM else read_file(source)

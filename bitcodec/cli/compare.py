@@ -1,0 +1,127 @@
+"""``bitcodec compare``: how near files are to their original, as figures and as a page."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import click
+
+from bitcodec.errors import BitcodecError, FileError, ImageError
+from bitcodec.files import atomic_write, read_file
+
+
+@click.command("compare")
+@click.argument("original", metavar="A.png")
+@click.argument("files", metavar="B.bin [C.jpg ...]", nargs=-1, required=True)
+@click.option("-o", "--output", metavar="PAGE.html", help="Also write a page to look at them in.")
+@click.option("-f", "--force", is_flag=True, help="Overwrite the page.")
+@click.option("--device", type=click.Choice(["auto", "cpu", "cuda"]), default="auto")
+@click.option("--quiet", is_flag=True, help="Print errors only.")
+@click.option("--json", "as_json", is_flag=True, help="One JSON object a file on stdout.")
+def compare_command(
+    original: str,
+    files: tuple[str, ...],
+    output: str | None,
+    force: bool,
+    device: str,
+    quiet: bool,
+    as_json: bool,
+) -> int:
+    """Compare files with their original.
+
+    Prints bytes, bpp, PSNR and MS-SSIM of every file. Files are .bin or of any
+    format that Pillow reads, and as wide and high as the original.
+
+    \b
+    Examples:
+      bitcodec compare photo.png photo.bin photo.jpg
+      bitcodec compare photo.png photo.bin photo.jpg -o look.html
+    """
+    from bitcodec.evaluate import tables
+
+    if output and Path(output).exists() and not force:
+        raise FileError(f"{output}: exists already (-f overwrites it)")
+    pixels = _original(original)
+    versions, errors = [], []
+    for file in files:
+        try:
+            versions.append(_version(pixels, file, device, embed=output is not None))
+        except BitcodecError as error:
+            errors.append(error)
+            click.echo(f"bitcodec: error: {file}: {error}", err=True)
+    if as_json:
+        for item in versions:
+            fields = {name: value for name, value in vars(item).items() if name != "uri"}
+            click.echo(json.dumps({"file": fields.pop("codec"), **fields}))
+    elif versions and not quiet:
+        click.echo(tables.text_table(_table(versions), 1))
+    if output and versions:
+        _write_page(output, original, pixels, versions, force)
+    return 0 if not errors else errors[0].exit_code if len(files) == 1 else 1
+
+
+def _original(path: str) -> Any:
+    from bitcodec.evaluate.runner import load_pixels
+
+    try:
+        return load_pixels(Path(path))[0]
+    except BitcodecError as error:
+        raise type(error)(f"{path}: {error}") from error
+
+
+def _version(pixels: Any, path: str, device: str, *, embed: bool) -> Any:
+    from bitcodec.images import open_picture
+    from bitcodec.report import viewer
+
+    data = read_file(path)
+    if data.startswith(b"\x89BTC"):
+        decoded, setting = _decode(data, device)
+    else:
+        decoded, setting = open_picture(data).rgb, Path(path).suffix.lstrip(".")
+    if decoded.shape != pixels.shape:
+        (height, width), (h, w) = pixels.shape[:2], decoded.shape[:2]
+        raise ImageError(f"is {w}x{h}, the original {width}x{height}")
+    return viewer.version(pixels, decoded, codec=path, setting=setting, size=len(data), embed=embed)
+
+
+def _decode(data: bytes, device: str) -> tuple[Any, str]:
+    import numpy as np
+
+    import bitcodec
+
+    image = bitcodec.decode(data, device=device)
+    info = bitcodec.read_info(data)
+    return np.asarray(image.convert("RGB")), f"{info.model or 'bitcodec'}, rate {info.rate}"
+
+
+def _table(versions: list[Any]) -> list[tuple[str, ...]]:
+    rows: list[tuple[str, ...]] = [("file", "bytes", "bpp", "PSNR dB", "MS-SSIM")]
+    rows.extend(
+        (
+            item.codec,
+            str(item.bytes),
+            f"{item.bpp:.4f}",
+            "lossless" if item.psnr is None else f"{item.psnr:.2f}",
+            "-" if item.ms_ssim is None else f"{item.ms_ssim:.5f}",
+        )
+        for item in versions
+    )
+    return rows
+
+
+def _write_page(output: str, original: str, pixels: Any, versions: list[Any], force: bool) -> None:
+    from bitcodec.report import page, viewer
+
+    picture = viewer.shown(Path(original).name, pixels, [("as given", tuple(versions))])
+    text = page.build(
+        title=f"bitcodec compare: {Path(original).name}",
+        intro="PSNR is over RGB. The files need not be of one size: look at the bytes.",
+        pictures=[picture],
+        tables=[page.Table("Files", _table(versions), 1)],
+    )
+    try:
+        atomic_write(output, text.encode(), overwrite=force)
+    except FileError as error:
+        raise FileError(f"{output}: {error}") from error

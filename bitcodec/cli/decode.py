@@ -1,0 +1,140 @@
+"""``bitcodec decode``: ``.bin`` files to pictures."""
+
+from __future__ import annotations
+
+import io
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from bitcodec.cli.batch import read_source, run_batch
+from bitcodec.cli.options import batch_options, batch_settings
+from bitcodec.cli.plan import FILE_SUFFIXES, STREAM, Naming, Plan, plan_jobs
+from bitcodec.cli.pool import Output
+from bitcodec.errors import FileError
+
+if TYPE_CHECKING:
+    from PIL import Image
+
+NAMING = Naming(
+    suffix=".png",
+    replaced=FILE_SUFFIXES,
+    searched=FILE_SUFFIXES,
+    refused=FILE_SUFFIXES,
+    reason="a .bin file is not an output of decode; for several inputs say -o DIR/",
+)
+# Nothing that the codec kept should be lost to the format that it is saved in.
+_SAVE_OPTIONS: dict[str, dict[str, Any]] = {
+    "JPEG": {"quality": 95, "subsampling": 0},
+    "WEBP": {"lossless": True},
+    "AVIF": {"quality": 95},
+}
+
+
+@dataclass(frozen=True)
+class Decode:
+    """The task: a ``.bin`` file's path to the bytes of a picture file. Picklable."""
+
+    format: str
+    model: str | None
+    device: str
+    max_pixels: int
+
+    def __call__(self, source: str) -> Output:
+        """Decode one file; a BitcodecError where that cannot be."""
+        from bitcodec import api
+        from bitcodec.info import read_info
+
+        data = read_source(source)
+        info = read_info(data)
+        wanted = self.model or bytes.fromhex(info.model_id)
+        model = api.cached_model(wanted, self.device)  # not on the clock
+        started = time.perf_counter()
+        image = api.decode(data, model=model, max_pixels=self.max_pixels)
+        encoded = save_bytes(image, self.format)
+        record = {
+            "width": image.width,
+            "height": image.height,
+            "pixels": image.width * image.height,
+            "input_bytes": len(data),
+            "output_bytes": len(encoded),
+            "bpp": info.bpp,
+            "seconds": time.perf_counter() - started,
+            "model": info.model,
+            "model_id": info.model_id,
+            "mode": image.mode,
+        }
+        return Output(encoded, record)
+
+
+def save_bytes(image: Image.Image, format_name: str) -> bytes:
+    """A picture file in memory, with the image's ICC profile and EXIF.
+
+    Raises:
+        FileError: the format cannot hold this picture.
+    """
+    buffer = io.BytesIO()
+    kept = {key: image.info[key] for key in ("icc_profile", "exif") if key in image.info}
+    try:
+        image.save(buffer, format_name, **kept, **_SAVE_OPTIONS.get(format_name, {}))
+    except (OSError, ValueError) as error:
+        raise FileError(f"cannot be saved as {format_name}: {error}") from error
+    return buffer.getvalue()
+
+
+def format_of(target: str) -> str:
+    """Pillow's name of the format that a file name asks for; PNG for standard output.
+
+    Raises:
+        click.UsageError: Pillow writes no such format.
+    """
+    if target == STREAM:
+        return "PNG"
+    from PIL import Image
+
+    suffix = Path(target).suffix.lower()
+    name = Image.registered_extensions().get(suffix)
+    if name is None or name not in Image.SAVE:
+        raise click.UsageError(f"{target}: no picture format has the suffix {suffix!r}")
+    return name
+
+
+def describe(record: Mapping[str, Any]) -> str:
+    """Sizes and time, of one file or of the sums over several."""
+    size = f"{record['width']}x{record['height']}, " if "width" in record else ""
+    return (
+        f"{record['input_bytes']} -> {record['output_bytes']} bytes, {size}"
+        f"{record['seconds']:.2f} s"
+    )
+
+
+@click.command("decode")
+@click.argument("inputs", metavar="IN [OUT]", nargs=-1, required=True)
+@click.option("-m", "--model", help="Weights file, if it is not among those of `models`.")
+@batch_options
+def decode_command(inputs: tuple[str, ...], **options: Any) -> int:
+    """Decode .bin files to pictures.
+
+    OUT defaults to IN with the suffix .png; another suffix that Pillow writes
+    chooses another format. `-` is standard input or output (PNG). Several
+    inputs, or a folder, go to -o DIR/ as PNG.
+
+    \b
+    Examples:
+      bitcodec decode photo.bin
+      bitcodec decode photo.bin photo.jpg
+      bitcodec decode -r bin -o png/
+      bitcodec decode - - <photo.bin >photo.png
+    """
+    settings = batch_settings(options)
+    output, recursive = options.pop("output"), options.pop("recursive")
+    plan = plan_jobs(inputs, output, recursive=recursive, naming=NAMING)
+    return run_batch(Decode(_format(plan), **options), describe, plan, settings)
+
+
+def _format(plan: Plan) -> str:
+    return format_of(plan.jobs[0].target) if plan.count == 1 and plan.jobs else "PNG"

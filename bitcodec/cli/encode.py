@@ -1,0 +1,138 @@
+"""``bitcodec encode``: pictures to ``.bin`` files."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import click
+
+from bitcodec import registry
+from bitcodec.cli.batch import read_source, run_batch
+from bitcodec.cli.options import batch_options, batch_settings
+from bitcodec.cli.plan import PICTURE_SUFFIXES, Naming, plan_jobs
+from bitcodec.cli.pool import Output
+
+NAMING = Naming(
+    suffix=".bin",
+    replaced=PICTURE_SUFFIXES,
+    searched=PICTURE_SUFFIXES,
+    refused=PICTURE_SUFFIXES,
+    reason="a picture is not an output of encode; for several inputs say -o DIR/",
+)
+_TARGETS = ("quality", "bpp", "size", "psnr")
+
+
+@dataclass(frozen=True)
+class Encode:
+    """The task: a picture's path to the bytes of its file. Picklable, so that processes share it.
+
+    The fields are the arguments of :func:`bitcodec.encode`, and the limit of pixels.
+    """
+
+    model: str | None
+    quality: int | None
+    bpp: float | None
+    size: int | None
+    psnr: float | None
+    effort: int | None
+    tile: int | None
+    device: str
+    max_pixels: int
+
+    def __call__(self, source: str) -> Output:
+        """Encode one picture; a BitcodecError where that cannot be."""
+        from bitcodec import api
+        from bitcodec.images import open_picture
+        from bitcodec.info import read_info
+
+        chosen = {name: value for name, value in asdict(self).items() if value is not None}
+        limit, device = chosen.pop("max_pixels"), chosen.pop("device")
+        model = api.cached_model(chosen.pop("model", None), device)  # not on the clock
+        data = read_source(source)
+        started = time.perf_counter()
+        picture = open_picture(data, max_pixels=limit)
+        coded = api.encode(picture, model=model, **chosen)
+        seconds = time.perf_counter() - started
+        info = read_info(coded)
+        pixels = info.width * info.height
+        record = {
+            "width": info.width,
+            "height": info.height,
+            "pixels": pixels,
+            "input_bytes": len(data),
+            "output_bytes": len(coded),
+            "ratio_input": len(data) / len(coded),
+            "ratio_raw": info.ratio_raw,
+            "bpp": info.bpp,
+            "seconds": seconds,
+            "model": info.model,
+            "model_id": info.model_id,
+            "rate": info.rate,
+            "coder": info.coder,
+            "numel_ratio": info.numel_ratio,
+        }
+        return Output(coded, record, picture.notes)
+
+
+def describe(record: Mapping[str, Any]) -> str:
+    """Sizes, ratios, rate and time, of one file or of the sums over several."""
+    before, after, pixels = record["input_bytes"], record["output_bytes"], record["pixels"]
+    return (
+        f"{before} -> {after} bytes, {before / after:.2f}:1 of the file, "
+        f"{3 * pixels / after:.2f}:1 of raw RGB, {8 * after / pixels:.4f} bpp, "
+        f"{record['seconds']:.2f} s"
+    )
+
+
+@click.command("encode")
+@click.argument("inputs", metavar="IN [OUT]", nargs=-1, required=True)
+@click.option("-m", "--model", help="Model name, or path of a weights file; see `models`.")
+@click.option(
+    "-q", "--quality", type=click.IntRange(1, 100), help="1 (smallest file) to 100 (best)."
+)
+@click.option(
+    "--bpp",
+    type=click.FloatRange(min=0, min_open=True),
+    help="Aim at this many bits per pixel, of the whole file.",
+)
+@click.option("--size", type=click.IntRange(min=1), help="At most this many bytes.")
+@click.option(
+    "--psnr", type=click.FloatRange(min=0, min_open=True), help="At least this PSNR, in dB."
+)
+@click.option(
+    "-e", "--effort", type=click.IntRange(0, 9), help="0 (fast) to 9 (smallest); same decoder."
+)
+@click.option(
+    "--tile", type=click.IntRange(16, 65536), help="Edge of a payload tile: a multiple of 16."
+)
+@batch_options
+def encode_command(inputs: tuple[str, ...], **options: Any) -> int:
+    """Encode pictures to .bin files.
+
+    OUT defaults to IN with the suffix .bin; `-` is standard input or output.
+    Several inputs, or a folder, go to -o DIR/. -q, --bpp, --size and --psnr
+    exclude each other.
+
+    \b
+    Examples:
+      bitcodec encode photo.jpg
+      bitcodec encode -q 80 photo.jpg small.bin
+      bitcodec encode a.png b.png c.png -o bin/
+      bitcodec encode -r photos -o bin/ -j 2
+      bitcodec encode - - <photo.jpg >photo.bin
+    """
+    given = [name for name in _TARGETS if options[name] is not None]
+    if len(given) > 1:
+        named = " and ".join(f"--{name}" for name in given)
+        raise click.UsageError(f"{named} exclude each other")
+    if options["tile"] is not None and options["tile"] % 16:
+        raise click.UsageError("--tile must be a multiple of 16")
+    settings = batch_settings(options)
+    output, recursive = options.pop("output"), options.pop("recursive")
+    plan = plan_jobs(inputs, output, recursive=recursive, naming=NAMING)
+    # Fail once, before any file is opened, rather than once for each.
+    registry.find_by_name(options["model"] or registry.DEFAULT_MODEL)
+    return run_batch(Encode(**options), describe, plan, settings)

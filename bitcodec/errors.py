@@ -1,0 +1,103 @@
+"""The exceptions of bitcodec, one tree:
+
+- BitcodecError (exit code 1)
+  - ContainerError (3): a ``.bin`` that is foreign or corrupt
+    - NotBitcodecError: the magic bytes are not ours
+    - UnsupportedVersionError: a version or a flag that this program does not know
+    - TruncatedError: the data end before the file does
+    - ChecksumError: a CRC-32 does not match
+    - LimitError: more pixels, or longer sections, than allowed
+  - ImageError (3): an input picture that cannot be read, or cannot be kept
+  - UnknownModelError (4): no weights file has the wanted name or id
+  - WeightsError (4): a weights file that is not one of ours
+  - FileError (5): reading or writing failed, or the output exists
+  - TargetError (1): a size, bpp or PSNR that cannot be reached
+  - TrainingError (1): a bad configuration, no pictures, ...
+
+Messages are one line, start with a lower-case letter and do not name the file: whoever knows the
+path adds it.
+"""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+__all__ = [
+    "BitcodecError",
+    "ChecksumError",
+    "ContainerError",
+    "FileError",
+    "ImageError",
+    "LimitError",
+    "NotBitcodecError",
+    "TargetError",
+    "TrainingError",
+    "TruncatedError",
+    "UnknownModelError",
+    "UnsupportedVersionError",
+    "WeightsError",
+]
+
+
+class BitcodecError(Exception):
+    """Base of everything that bitcodec raises on purpose; ``exit_code`` is the command's."""
+
+    exit_code: ClassVar[int] = 1
+
+
+class ContainerError(BitcodecError):
+    """A ``.bin`` file that is foreign, corrupt or not allowed by the limits."""
+
+    exit_code = 3
+
+
+class NotBitcodecError(ContainerError):
+    """The data do not start with the magic bytes."""
+
+
+class UnsupportedVersionError(ContainerError):
+    """A version, flag or coder that this program does not know."""
+
+
+class TruncatedError(ContainerError):
+    """The data end before the file does."""
+
+
+class ChecksumError(ContainerError):
+    """A CRC-32 does not match the bytes that it covers."""
+
+
+class LimitError(ContainerError):
+    """More pixels, or a longer section, than allowed."""
+
+
+class ImageError(BitcodecError):
+    """A picture that cannot be read, or whose content cannot be kept."""
+
+    exit_code = 3
+
+
+class UnknownModelError(BitcodecError):
+    """No known weights file has the wanted name or id."""
+
+    exit_code = 4
+
+
+class WeightsError(BitcodecError):
+    """A weights file that is damaged or not one of ours."""
+
+    exit_code = 4
+
+
+class FileError(BitcodecError):
+    """Reading or writing failed, or the output exists already."""
+
+    exit_code = 5
+
+
+class TargetError(BitcodecError):
+    """A size, bpp or PSNR that cannot be reached."""
+
+
+class TrainingError(BitcodecError):
+    """Training cannot start or go on: bad configuration, no pictures, ..."""

@@ -1,0 +1,77 @@
+"""bitcodec itself behind the :class:`~bitcodec.evaluate.codecs.Codec` protocol."""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Sequence
+from typing import Any
+
+from bitcodec.evaluate.codecs import Pixels, Setting
+
+__all__ = ["DEFAULT_BPPS", "DEFAULT_QUALITIES", "LearnedCodec"]
+
+DEFAULT_QUALITIES = (10, 20, 30, 40, 50, 60, 70, 80, 90)
+DEFAULT_BPPS = (0.25, 0.5, 0.75)  #: for the family `sign`: 64, 128 and 192 channels
+
+
+class LearnedCodec:
+    """One model of bitcodec, through the public functions a user would call.
+
+    Args:
+        model: name or path of the weights.
+        qualities: 1 to 100. With ``bpps`` given too, they are for the families of variable rate.
+        bpps: targets in bits per pixel. With ``qualities`` given too, they are for `sign`.
+        effort: the encoder's; None is its default.
+        device: "auto", "cpu" or "cuda".
+
+    With neither list the family's own default is taken. Raises what `bitcodec.load_model` raises.
+    """
+
+    def __init__(
+        self,
+        model: str,
+        *,
+        qualities: Sequence[int] = (),
+        bpps: Sequence[float] = (),
+        effort: int | None = None,
+        device: str = "auto",
+    ) -> None:
+        # Untyped on purpose: the package's names are resolved lazily.
+        self._api: Any = importlib.import_module("bitcodec")
+        self._model: Any = self._api.load_model(model, device=device)
+        self._options: dict[str, Any] = {} if effort is None else {"effort": effort}
+        effort_text = "default effort" if effort is None else f"effort {effort}"
+        version = getattr(self._api, "__version__", "unknown")
+        self.name: str = (self._model.name or "unnamed") + (
+            "" if effort is None else f" -e {effort}"
+        )
+        self.identity = f"model {self._model.model_id.hex()}, {effort_text}, bitcodec {version}"
+        self.settings = self._choose(qualities, bpps)
+
+    def _choose(self, qualities: Sequence[int], bpps: Sequence[float]) -> tuple[Setting, ...]:
+        fixed_rate = self._model.family == "sign"
+        if not qualities and not bpps:
+            qualities, bpps = DEFAULT_QUALITIES, DEFAULT_BPPS
+        if bpps and (fixed_rate or not qualities):
+            return tuple(Setting("bpp", value) for value in bpps)
+        return tuple(Setting("quality", value) for value in qualities)
+
+    def encode(self, pixels: Pixels, setting: Setting) -> bytes:
+        """A `.bin` file; raises what `bitcodec.encode` raises."""
+        number = setting.value if setting.kind == "bpp" else int(setting.value)
+        target: dict[str, Any] = {setting.kind: number}
+        data: bytes = self._api.encode(pixels, model=self._model, **target, **self._options)
+        return data
+
+    def decode(self, data: bytes) -> Pixels:
+        """The pixels of a `.bin` file, by this model; ContainerError for one that is damaged."""
+        # Not `bitcodec.decode`: it finds models by id, and weights named by path may lie anywhere.
+        container = importlib.import_module("bitcodec.container")
+        codec = importlib.import_module("bitcodec.codec")
+        pixels: Pixels = codec.decode_container(container.read(data), self._model).rgb
+        return pixels
+
+    def fit(self, pixels: Pixels, size: int) -> tuple[Setting, bytes]:
+        """The largest file of at most ``size`` bytes; TargetError where there is none."""
+        setting = Setting("size", size)
+        return setting, self.encode(pixels, setting)

@@ -1,0 +1,141 @@
+"""One measurement, and the CSV file that keeps measurements as they finish.
+
+The file is a log: a row is appended as soon as it is known, so an interrupted evaluation goes on
+where it stopped. A row answers for exactly one picture content, codec identity and setting; a
+changed picture or model is measured again.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+import threading
+from dataclasses import astuple, dataclass, fields
+from pathlib import Path
+
+from bitcodec.errors import FileError
+
+__all__ = ["Key", "Row", "RowStore"]
+
+Key = tuple[str, str, str, str, str]  #: (picture, sha256, codec, identity, setting)
+
+
+@dataclass(frozen=True)
+class Row:
+    """One picture through one codec at one setting.
+
+    Attributes:
+        picture: path relative to the evaluated folder, with "/".
+        sha256: first 16 hexadecimal digits, of the picture's file.
+        width, height: pixels.
+        codec, identity, setting: as in :class:`bitcodec.evaluate.codecs.Codec`.
+        bytes: length of the whole compressed file.
+        bpp: 8 bytes / (width height).
+        psnr: dB, of the 8-bit RGB samples; inf where nothing was lost.
+        ms_ssim: 0 to 1; None for a picture too small for it.
+        encode_s, decode_s: seconds, by the wall clock.
+        jobs: how many pictures were worked on at a time: times of different ones don't compare.
+    """
+
+    picture: str
+    sha256: str
+    width: int
+    height: int
+    codec: str
+    identity: str
+    setting: str
+    bytes: int
+    bpp: float
+    psnr: float
+    ms_ssim: float | None
+    encode_s: float
+    decode_s: float
+    jobs: int
+
+    @property
+    def key(self) -> Key:
+        """What the row answers for."""
+        return (self.picture, self.sha256, self.codec, self.identity, self.setting)
+
+
+_NAMES = tuple(field.name for field in fields(Row))
+
+
+def _to_line(row: Row) -> str:
+    stream = io.StringIO()
+    values = ["" if value is None else value for value in astuple(row)]
+    csv.writer(stream, lineterminator="\n").writerow(values)
+    return stream.getvalue()
+
+
+def _from_cells(cells: list[str]) -> Row:
+    cell = dict(zip(_NAMES, cells, strict=True))
+    return Row(
+        picture=cell["picture"],
+        sha256=cell["sha256"],
+        width=int(cell["width"]),
+        height=int(cell["height"]),
+        codec=cell["codec"],
+        identity=cell["identity"],
+        setting=cell["setting"],
+        bytes=int(cell["bytes"]),
+        bpp=float(cell["bpp"]),
+        psnr=float(cell["psnr"]),
+        ms_ssim=float(cell["ms_ssim"]) if cell["ms_ssim"] else None,
+        encode_s=float(cell["encode_s"]),
+        decode_s=float(cell["decode_s"]),
+        jobs=int(cell["jobs"]),
+    )
+
+
+class RowStore:
+    """The rows of a CSV file, which is made where it is missing. Safe to use from threads.
+
+    Raises FileError where the file cannot be read or written, or is not one of ours. A last line
+    that was cut off by an interruption is dropped from the file.
+    """
+
+    def __init__(self, path: Path, *, fresh: bool = False) -> None:
+        self._path = path
+        self._lock = threading.Lock()
+        self._rows: dict[Key, Row] = {}
+        try:
+            if path.exists() and not fresh:
+                self._load()
+            else:
+                path.write_text(",".join(_NAMES) + "\n", encoding="utf-8")
+        except OSError as error:
+            raise FileError(f"{path}: {error.strerror}") from error
+
+    def _load(self) -> None:
+        data = self._path.read_bytes()
+        whole = data[: data.rfind(b"\n") + 1]
+        lines = list(csv.reader(io.StringIO(whole.decode("utf-8", "replace"))))
+        if not lines or tuple(lines[0]) != _NAMES:
+            raise FileError(f"{self._path}: not a file of evaluation rows")
+        for number, cells in enumerate(lines[1:], 2):
+            try:
+                row = _from_cells(cells)
+            except ValueError as error:
+                raise FileError(f"{self._path}: line {number} is not a row") from error
+            self._rows[row.key] = row
+        if len(whole) < len(data):
+            with self._path.open("r+b") as stream:
+                stream.truncate(len(whole))
+
+    def get(self, key: Key) -> Row | None:
+        """The row that answers for ``key``, if it is known."""
+        return self._rows.get(key)
+
+    def add(self, row: Row) -> None:
+        """Append a row to the file, at once. Raises FileError."""
+        with self._lock:
+            self._rows[row.key] = row
+            try:
+                with self._path.open("a", encoding="utf-8", newline="") as stream:
+                    stream.write(_to_line(row))
+            except OSError as error:
+                raise FileError(f"{self._path}: {error.strerror}") from error
+
+    def __len__(self) -> int:
+        return len(self._rows)

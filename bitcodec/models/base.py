@@ -1,0 +1,88 @@
+"""What the codec needs of a model, whatever its family."""
+
+from __future__ import annotations
+
+import abc
+from typing import Any, ClassVar
+
+import numpy as np
+from torch import nn
+
+from bitcodec.header import Coder
+
+STRIDE = 16  #: pixels a latent position stands for, each way
+
+
+class Model(nn.Module, abc.ABC):
+    """A network together with its payload coder.
+
+    A picture is coded in tiles. The codec hands a model the pixels of a tile with a
+    halo around them, crops the latents to the tile, and has them coded as one
+    independent payload; to decode, it hands over latents with a halo and crops the
+    pixels. With a halo as wide as the receptive field no seam can show.
+
+    Attributes:
+        family: "sign" or "ladder".
+        coder: how payloads are coded.
+        halo_in: pixels of context that analysis needs, a multiple of 16.
+        halo_out: latents of context that synthesis needs.
+        name: what the user calls the weights; "" for a model that was never saved.
+        model_id: 8 bytes, see :mod:`bitcodec.models.weights`; zeros if never saved.
+    """
+
+    family: ClassVar[str]
+    coder: ClassVar[Coder]
+    halo_in: ClassVar[int]
+    halo_out: ClassVar[int]
+    name: str = ""
+    model_id: bytes = bytes(8)
+    config: Any
+
+    @abc.abstractmethod
+    def rate_for_quality(self, quality: int) -> int:
+        """The header's rate for a quality in 1..100; larger files for larger quality."""
+
+    @property
+    @abc.abstractmethod
+    def default_quality(self) -> int:
+        """The quality of ``encode`` when the user names none."""
+
+    @abc.abstractmethod
+    def rates(self) -> range:
+        """All legal rates, from the smallest file to the largest."""
+
+    @abc.abstractmethod
+    def analyze(self, rgb: np.ndarray, rate: int) -> np.ndarray:
+        """Pixels to real-valued latents.
+
+        Args:
+            rgb: uint8 (16 h, 16 w, 3).
+            rate: as in the header.
+
+        Returns:
+            (C, h, w) float32.
+        """
+
+    @abc.abstractmethod
+    def encode_tile(self, latents: np.ndarray, rate: int, effort: int) -> bytes:
+        """Quantise and code one tile's latents (C, h, w) as a payload."""
+
+    @abc.abstractmethod
+    def decode_tile(self, payload: bytes, shape: tuple[int, int], rate: int) -> np.ndarray:
+        """A payload back to quantised latents.
+
+        Args:
+            payload: what :meth:`encode_tile` returned.
+            shape: (h, w) of the tile in latents.
+            rate: as in the header.
+
+        Returns:
+            (C, h, w), int8, int16 or float32.
+
+        Raises:
+            ContainerError: the payload is not one this model could have made.
+        """
+
+    @abc.abstractmethod
+    def synthesize_pixels(self, latents: np.ndarray, rate: int) -> np.ndarray:
+        """Quantised latents (C, h, w) to pixels, uint8 (16 h, 16 w, 3)."""

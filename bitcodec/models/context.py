@@ -1,0 +1,158 @@
+"""The context model of `ladder` in floating point: for training, and to be exported to integers.
+
+One state S (192 channels at stride 16) collects what has been decoded. A pass's head reads S and
+puts out centre and scale of a logistic distribution for each of its latents; the decoded latents
+are then folded into S by a convolution. With ``quantized`` the network rounds everything as its
+integer form will (fake quantisation; Jacob et al. 2018, arXiv 1712.05877), with straight-through
+gradients.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import cast
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from bitcodec.models import fixedpoint as fx
+from bitcodec.models.order import GROUPS, pass_map
+from bitcodec.models.transform import STEP_MIDDLE
+
+STATE = 192
+HIDDEN = 128
+
+
+def round_ste(x: Tensor) -> Tensor:
+    """Round half up forward, identity backward."""
+    return x + (torch.floor(x + 0.5) - x).detach()
+
+
+def fake_weight(w: Tensor) -> Tensor:
+    """Round (O, ...) weights to int8 steps, one scale an output channel."""
+    scale = fx.weight_scale(w.detach())
+    return round_ste(w / scale).clamp(-127, 127) * scale
+
+
+class Head(nn.Module):
+    """State to two numbers for each latent of a group."""
+
+    def __init__(self, size: int) -> None:
+        super().__init__()
+        self.dw = nn.Conv2d(STATE, STATE, 5, padding=2, groups=STATE)
+        self.a = nn.Conv2d(STATE, HIDDEN, 1)
+        self.b = nn.Conv2d(HIDDEN, HIDDEN, 1)
+        self.o = nn.Conv2d(HIDDEN, 3 * size, 1)
+        # range of t + dw(t), for the integer form; set by calibration
+        self.register_buffer("reach", torch.full((STATE,), 12.0))
+
+    def forward(self, s: Tensor, quantized: bool) -> Tensor:
+        """S (N, 192, h, w) to (N, 3 size, h, w): asinh of the centre, log of twice the scale."""
+        if not quantized:
+            t = F.relu6(s)
+            t = F.relu6(self.a(t + self.dw(t)))
+            t = t + F.relu6(self.b(t))
+            out: Tensor = self.o(t)
+            return out
+        t = _relu6_8bit(s)
+        u = t + _conv(self.dw, t, padding=2, groups=STATE)
+        unit = (cast(Tensor, self.reach) / 127)[:, None, None]
+        u = round_ste(u / unit).clamp(-127, 127) * unit
+        # the int8 scale of `a` is taken after folding the units of its inputs into it
+        folded = fake_weight(self.a.weight * unit[None])
+        t = _relu6_8bit(F.conv2d(u / unit, folded, self.a.bias))
+        t = t + _relu6_8bit(_conv(self.b, t))
+        return _conv(self.o, t)
+
+
+def _relu6_8bit(x: Tensor) -> Tensor:
+    return round_ste(F.relu6(x) * fx.ACT) / fx.ACT
+
+
+def _conv(conv: nn.Conv2d, x: Tensor, padding: int = 0, groups: int = 1) -> Tensor:
+    return F.conv2d(x, fake_weight(conv.weight), conv.bias, padding=padding, groups=groups)
+
+
+class Context(nn.Module):
+    """The whole model: groups, passes, state.
+
+    Shapes are (N, C, h, w) with h and w in latents.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.base = nn.Parameter(torch.zeros(1, STATE, 1, 1))
+        self.dl = nn.Parameter(torch.zeros(1, STATE, 1, 1))
+        kernels = [5 if g < 4 else 3 for g in range(len(GROUPS))]
+        self.emb = nn.ModuleList(
+            nn.Conv2d(group.size, STATE, k, padding=k // 2, bias=False)
+            for group, k in zip(GROUPS, kernels, strict=True)
+        )
+        self.pos = nn.ParameterList(
+            nn.Parameter(torch.zeros(group.passes, 1, STATE, 1, 1)) for group in GROUPS
+        )
+        self.heads = nn.ModuleList(Head(group.size) for group in GROUPS)
+
+    def start(self, step: Tensor, h: int, w: int) -> Tensor:
+        """The state before anything is decoded; step (N, 1, 1, 1)."""
+        s = self.base + self.dl * torch.log(step / STEP_MIDDLE)
+        return s.expand(-1, -1, h, w)
+
+    def embed(self, group: int, e: Tensor, quantized: bool) -> Tensor:
+        """Contribution to the state of companded latents of one group."""
+        conv = cast(nn.Conv2d, self.emb[group])
+        weight = fake_weight(conv.weight) if quantized else conv.weight
+        out = F.conv2d(e, weight, padding=conv.padding)  # type: ignore[arg-type]
+        return round_ste(out * fx.STATE) / fx.STATE if quantized else out
+
+    def forward(self, q: Tensor, step: Tensor, quantized: bool = False) -> tuple[Tensor, Tensor]:
+        """Centre and scale of every latent, all passes.
+
+        Args:
+            q: latents (N, 768, h, w), rounded or with uniform noise.
+            step: (N, 1, 1, 1).
+            quantized: round as the integer form does; q must then be integers.
+
+        Returns:
+            (mu, s), each (N, 768, h, w), s positive.
+        """
+        h, w = q.shape[2:]
+        s = self.start(step, h, w)
+        e = torch.asinh(q)
+        if quantized:
+            e = (torch.floor(e * fx.COMPAND + 0.5) / fx.COMPAND).clamp(
+                -fx.COMPAND_MAX, fx.COMPAND_MAX
+            )
+        outs = []
+        for index, group in enumerate(GROUPS):
+            part = e[:, group.start : group.stop]
+            head, pos = self.heads[index], self.pos[index]
+            where = torch.from_numpy(pass_map(group.passes, h, w)).to(q.device)
+            out = None
+            for k in range(group.passes):
+                seen = s + pos[k]
+                if k:
+                    seen = seen + self.embed(index, part * (where < k), quantized)
+                now = head(seen, quantized)
+                out = now if out is None else torch.where(where >= k, now, out)
+            outs.append(cast(Tensor, out).unflatten(1, (3, group.size))[:, :2])
+            s = s + self.embed(index, part, quantized)
+        both = torch.cat(outs, 2)
+        a, b = both[:, 0].clamp(-7, 7), both[:, 1].clamp(-6, 6)
+        if quantized:
+            a = round_ste(a * fx.CENTRE) / fx.CENTRE
+            code = (round_ste((b + fx.SCALE_SHIFT) * fx.SCALE)).clamp(0, fx.SCALES - 1)
+            b = code / fx.SCALE - fx.SCALE_SHIFT
+        return torch.sinh(a), torch.exp(b) / 2
+
+
+def bits(q: Tensor, mu: Tensor, s: Tensor) -> Tensor:
+    """Information of latents under discretised logistics, in bits, the shape of ``q``.
+
+    P(q) = sigmoid((q + 1/2 - mu) / s) - sigmoid((q - 1/2 - mu) / s), by the symmetric form that
+    keeps its precision in both tails; never more than about 30 bits.
+    """
+    d = -(q - mu).abs()
+    p = torch.sigmoid((d + 0.5) / s) - torch.sigmoid((d - 0.5) / s)
+    return -torch.log(p.clamp_min(1e-9)) / math.log(2)

@@ -1,0 +1,116 @@
+"""From the trained float context model to its integer form."""
+
+from __future__ import annotations
+
+import math
+from typing import cast
+
+import torch
+from torch import Tensor, nn
+
+from bitcodec.models import fixedpoint as fx
+from bitcodec.models.context import Context, Head
+from bitcodec.models.integer import IntegerContext, IntegerHead, _Scaled
+from bitcodec.models.order import GROUPS
+from bitcodec.models.tables import (
+    centre_table,
+    compand_table,
+    probability_table,
+    tail_orders,
+)
+from bitcodec.models.transform import STEP_MIDDLE
+
+STEP_CODES = 1024  #: step codes an octave: step = 2 ** (code / 1024)
+
+
+def _int8(weight: Tensor) -> tuple[Tensor, Tensor]:
+    """int8 weights and the unit of each output channel, (O,)."""
+    unit = fx.weight_scale(weight)
+    q = torch.floor(weight / unit + 0.5).clamp(-127, 127)
+    return q.to(torch.int8), unit.flatten().double()
+
+
+def _fill(
+    target: _Scaled, weight: Tensor, bias: Tensor | None, unit_in: float, unit_out: Tensor | float
+) -> None:
+    """Write a convolution whose inputs count ``unit_in`` and outputs ``unit_out`` each."""
+    q, unit = _int8(weight)
+    target.weight.copy_(q)
+    acc = unit * unit_in  # what one unit of the accumulator stands for
+    if bias is not None:
+        target.bias.copy_(torch.floor(bias.double() / acc + 0.5).clamp(-(2**31), 2**31 - 1))
+    m, k = fx.as_multiplier(acc / unit_out)
+    target.m.copy_(m)
+    target.k.copy_(k)
+
+
+def _export_head(head: Head, target: IntegerHead, size: int) -> None:
+    act, reach = 1 / fx.ACT, cast(Tensor, head.reach).double() / 127
+    _fill(target.dw, head.dw.weight, head.dw.bias, act, reach)
+    shift = torch.pow(2.0, target.dw.k.double())
+    target.same.copy_(torch.floor(act / reach * shift + 0.5))
+    folded = head.a.weight * reach.float()[None, :, None, None]
+    _fill(target.a, folded, head.a.bias, 1.0, act)
+    _fill(target.b, head.b.weight, head.b.bias, act, act)
+    weight, bias = head.o.weight[: 2 * size], cast(Tensor, head.o.bias)[: 2 * size].clone()
+    bias[size:] += fx.SCALE_SHIFT
+    unit = torch.tensor([1 / fx.CENTRE] * size + [1 / fx.SCALE] * size, dtype=torch.float64)
+    _fill(target.o, weight, bias, act, unit)
+
+
+@torch.no_grad()
+def export_context(context: Context) -> IntegerContext:
+    """The integer form of a context model, proved exact (WeightsError if it is not)."""
+    out = IntegerContext()
+    dl = context.dl.flatten().double()
+    base = context.base.flatten().double() - dl * math.log(STEP_MIDDLE)
+    out.base.copy_(torch.floor(base * fx.STATE + 0.5))
+    out.slope.copy_(torch.floor(dl * (math.log(2) / STEP_CODES * fx.STATE * 65536) + 0.5))
+    for name, table in (
+        ("compand", compand_table()),
+        ("centre", centre_table()),
+        ("probability", probability_table()),
+        ("orders", tail_orders()),
+    ):
+        getattr(out, name).copy_(torch.from_numpy(table))
+    for index, group in enumerate(GROUPS):
+        emb = cast(nn.Conv2d, context.emb[index])
+        _fill(cast(_Scaled, out.emb[index]), emb.weight, None, 1 / fx.COMPAND, 1 / fx.STATE)
+        out.most[index] = min(127, (fx.EXACT - 1) // cast(_Scaled, out.emb[index]).bound(1))
+        pos = context.pos[index][:, 0, :, 0, 0].double()
+        getattr(out, f"pos{index}").copy_(torch.floor(pos * fx.STATE + 0.5))
+        _export_head(
+            cast(Head, context.heads[index]), cast(IntegerHead, out.heads[index]), group.size
+        )
+    out.check()
+    out.prepare()
+    return out
+
+
+@torch.no_grad()
+def calibrate(context: Context, batches: list[tuple[Tensor, Tensor]], margin: float = 1.0) -> None:
+    """Set each head's ``reach`` to the largest |t + dw(t)| seen, a channel.
+
+    Args:
+        context: changed in place.
+        batches: (q, step) pairs as :meth:`Context.forward` takes them.
+        margin: factor on the largest value seen.
+    """
+    seen = [torch.full((h.reach.shape[0],), 1e-2) for h in cast("list[Head]", list(context.heads))]
+    handles = []
+
+    def watch(index: int, head: Head) -> None:
+        def hook(_: nn.Module, inputs: tuple[Tensor], output: Tensor) -> None:
+            u = (inputs[0] + output).abs().amax((0, 2, 3)).cpu()
+            seen[index] = torch.maximum(seen[index], u)
+
+        handles.append(head.dw.register_forward_hook(hook))
+
+    for index, head in enumerate(cast("list[Head]", list(context.heads))):
+        watch(index, head)
+    for q, step in batches:
+        context(q, step, quantized=False)
+    for handle in handles:
+        handle.remove()
+    for head, reach in zip(cast("list[Head]", list(context.heads)), seen, strict=True):
+        cast(Tensor, head.reach).copy_(reach * margin)

@@ -1,0 +1,224 @@
+"""The context model in integers: the same numbers on every machine.
+
+Weights are int8, biases int32, activations at most 9 bits. Convolutions run in float32 on
+integer values and are exact in any order of summation as long as, for every output channel,
+sum |w| max|a| + |bias| < 2**24, which :meth:`IntegerContext.check` proves. Each convolution is
+rounded after it, so that a Winograd or TF32 kernel cannot shift it. Requantisation is a
+multiplication by m / 2**k in float64, exact below 2**53. (Ballé, Johnston, Minnen, "Integer
+networks for data compression with latent-variable models", ICLR 2019, gives the reason.)
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import cast
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from bitcodec.errors import WeightsError
+from bitcodec.models import fixedpoint as fx
+from bitcodec.models.order import CHANNELS, GROUPS, pass_map
+from bitcodec.models.tables import COMPAND_SIZE, UNARY
+
+STATE = 192
+HIDDEN = 128
+
+#: visit(group, indices, centre, scale): indices (n,) of positions in raster order, centre (C, n)
+#: in eighths of a level, scale (C, n) codes 0..63; returns the latents (C, n), integers.
+Visit = Callable[[int, np.ndarray, np.ndarray, np.ndarray], np.ndarray]
+
+
+def _int(*shape: int, dtype: torch.dtype = torch.int32) -> Tensor:
+    return torch.zeros(shape, dtype=dtype)
+
+
+class _Scaled(nn.Module):
+    """int8 weights (O, I, k, k), int32 bias, and the multiplier m / 2**k of each output."""
+
+    weight: Tensor
+    bias: Tensor
+    m: Tensor
+    k: Tensor
+
+    def __init__(self, out: int, inputs: int, kernel: int, groups: int = 1) -> None:
+        super().__init__()
+        self.groups, self.padding = groups, kernel // 2
+        self.register_buffer("weight", _int(out, inputs, kernel, kernel, dtype=torch.int8))
+        self.register_buffer("bias", _int(out))
+        self.register_buffer("m", _int(out))
+        self.register_buffer("k", _int(out))
+        self._ready: tuple[Tensor, Tensor, Tensor] | None = None
+
+    def prepare(self, dtype: torch.dtype = torch.float32) -> None:
+        """Cache weights, bias and multipliers as floats (all exact)."""
+        ratio = self.m.double() / torch.pow(2.0, self.k.double())
+        self._ready = (self.weight.to(dtype), self.bias.to(dtype), ratio[:, None, None])
+
+    def accumulate(self, a: Tensor) -> Tensor:
+        """The exact integer convolution of a (1, I, h, w), in floating point."""
+        weight, bias, _ = cast("tuple[Tensor, Tensor, Tensor]", self._ready)
+        return torch.round(F.conv2d(a, weight, bias, padding=self.padding, groups=self.groups))
+
+    def scale(self, acc: Tensor) -> Tensor:
+        """acc m / 2**k in float64, not yet rounded."""
+        return acc.double() * cast("tuple[Tensor, Tensor, Tensor]", self._ready)[2]
+
+    def bound(self, most: int) -> int:
+        """max over outputs of sum |w| most + |bias|."""
+        weight = self.weight.long().abs().flatten(1).sum(1)
+        return int((weight * most + self.bias.long().abs()).max())
+
+
+def _floor_half(x: Tensor) -> Tensor:
+    return torch.floor(x + 0.5)
+
+
+class IntegerHead(nn.Module):
+    """State to centre code (asinh domain, 12 bits) and scale code (6 bits) of each latent."""
+
+    same: Tensor
+
+    def __init__(self, size: int) -> None:
+        super().__init__()
+        self.dw = _Scaled(STATE, 1, 5, groups=STATE)
+        self.register_buffer("same", _int(STATE, dtype=torch.int64))  # of t itself, over 2**dw.k
+        self.a = _Scaled(HIDDEN, STATE, 1)
+        self.b = _Scaled(HIDDEN, HIDDEN, 1)
+        self.o = _Scaled(2 * size, HIDDEN, 1)
+
+    def forward(self, s: Tensor) -> Tensor:
+        """Integers S (1, 192, h, w) to codes (1, 2 size, h, w), centres first."""
+        kind = self.dw.weight.new_zeros(()).to(s.dtype).dtype
+        t = _floor_half(s.double() * (255 / 6 / fx.STATE)).clamp(0, 255)
+        same = self.same.double() / torch.pow(2.0, self.dw.k.double())
+        u = self.dw.scale(self.dw.accumulate(t.to(kind))) + t * same[:, None, None]
+        u = _floor_half(u).clamp(-127, 127).to(kind)
+        t = _floor_half(self.a.scale(self.a.accumulate(u))).clamp(0, 255)
+        t = t + _floor_half(self.b.scale(self.b.accumulate(t.to(kind)))).clamp(0, 255)
+        return _floor_half(self.o.scale(self.o.accumulate(t.to(kind))))
+
+
+class IntegerContext(nn.Module):
+    """The whole context model; all state is integer buffers, and it is not trained."""
+
+    base: Tensor
+    slope: Tensor
+    compand: Tensor
+    centre: Tensor
+    probability: Tensor
+    orders: Tensor
+    most: Tensor
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.register_buffer("base", _int(STATE))
+        self.register_buffer("slope", _int(STATE))  # per step code, over 2**16
+        self.register_buffer("compand", _int(COMPAND_SIZE, dtype=torch.uint8))
+        self.register_buffer("centre", _int(2 * fx.CENTRE_MAX + 1))
+        self.register_buffer("probability", _int(fx.FRACTIONS * fx.SCALES, 2 + 2 * UNARY))
+        self.register_buffer("orders", _int(fx.SCALES, dtype=torch.uint8))
+        # companded latents of a group are clipped to this, so that its sums stay below 2**24
+        self.register_buffer("most", _int(len(GROUPS)))
+        kernels = [5 if g < 4 else 3 for g in range(len(GROUPS))]
+        self.emb = nn.ModuleList(
+            _Scaled(STATE, group.size, k) for group, k in zip(GROUPS, kernels, strict=True)
+        )
+        self.heads = nn.ModuleList(IntegerHead(group.size) for group in GROUPS)
+        for index, group in enumerate(GROUPS):
+            self.register_buffer(f"pos{index}", _int(group.passes, STATE))
+        self.dtype = torch.float32
+
+    def prepare(self, dtype: torch.dtype = torch.float32) -> None:
+        """Make ready to run in a floating-point type (float32, or float64 for tests)."""
+        self.dtype = dtype
+        for module in self.modules():
+            if isinstance(module, _Scaled):
+                module.prepare(dtype)
+        self._compand = self.compand.cpu().numpy().astype(np.float64)
+        self._centre = self.centre.cpu().numpy()
+
+    def check(self) -> None:
+        """WeightsError unless every convolution is exact in float32 and the tables are sane."""
+        for index, head in enumerate(cast("list[IntegerHead]", list(self.heads))):
+            emb = cast(_Scaled, self.emb[index])
+            limits = (
+                (emb, int(self.most[index])),
+                (head.dw, 255),
+                (head.a, 127),
+                (head.b, 255),
+                (head.o, 510),
+            )
+            for conv, most in limits:
+                if conv.bound(most) >= fx.EXACT:
+                    raise WeightsError(f"group {index}: a sum may reach 2**24")
+                if int(conv.k.min()) < 0 or int(conv.k.max()) > 46 or _too_big(conv.m):
+                    raise WeightsError(f"group {index}: a multiplier is out of range")
+        if int(self.most.min()) < 1 or int(self.most.max()) > 127:
+            raise WeightsError("a clipping limit is out of range")
+        low, high = int(self.probability.min()), int(self.probability.max())
+        if low < 1 or high > 65535:
+            raise WeightsError("a probability is out of range")
+
+    def _start(self, step_code: int, h: int, w: int) -> Tensor:
+        s = self.base.double() + _floor_half(self.slope.double() * step_code / 65536)
+        return s[None, :, None, None].expand(1, STATE, h, w)
+
+    def _embed(self, index: int, e: np.ndarray) -> Tensor | float:
+        if not e.any():  # no bias: nothing in, nothing out
+            return 0.0
+        emb = cast(_Scaled, self.emb[index])
+        most = int(self.most[index])
+        a = torch.from_numpy(e.clip(-most, most))[None].to(self.base.device, self.dtype)
+        return _floor_half(emb.scale(emb.accumulate(a)))
+
+    def companded(self, q: np.ndarray) -> np.ndarray:
+        """round(16 asinh(q)) within int8, by table; float64 integers."""
+        size = self._compand.take(np.minimum(np.abs(q), COMPAND_SIZE - 1))
+        return np.copysign(size, q) if size.any() else size
+
+    @torch.inference_mode()
+    def walk(self, step_code: int, h: int, w: int, visit: Visit) -> np.ndarray:
+        """Go through all groups and passes; ``visit`` codes each, in either direction.
+
+        Args:
+            step_code: the header's rate.
+            h: rows of latents.
+            w: columns of latents.
+            visit: see :data:`Visit`.
+
+        Returns:
+            What ``visit`` returned, in place: int32 (768, h, w).
+        """
+        s = self._start(step_code, h, w)
+        q = np.zeros((CHANNELS, h * w), np.int32)
+        for index, group in enumerate(GROUPS):
+            where = pass_map(group.passes, h, w).ravel()
+            pos = cast(Tensor, getattr(self, f"pos{index}")).double()
+            e = np.zeros((group.size, h, w))
+            flat = e.reshape(group.size, -1)
+            part = q[group.start : group.stop]
+            for k in range(group.passes):
+                indices = np.flatnonzero(where == k)
+                if not len(indices):
+                    continue
+                seen = s + pos[k][:, None, None]
+                if k:
+                    seen = seen + self._embed(index, e)
+                codes = cast(IntegerHead, self.heads[index])(seen.to(self.dtype))
+                codes = codes[0].reshape(2, group.size, -1).cpu().numpy()
+                if group.passes > 1:
+                    codes = codes[:, :, indices]
+                centre = np.clip(codes[0], -fx.CENTRE_MAX, fx.CENTRE_MAX).astype(np.int32)
+                scale = np.clip(codes[1], 0, fx.SCALES - 1).astype(np.int32)
+                now = visit(index, indices, self._centre.take(centre + fx.CENTRE_MAX), scale)
+                part[:, indices] = now
+                flat[:, indices] = self.companded(now)
+            s = s + self._embed(index, e)
+        return q.reshape(CHANNELS, h, w)
+
+
+def _too_big(m: Tensor) -> bool:
+    return int(m.long().abs().max()) > 1 << 22

@@ -1,0 +1,110 @@
+"""The `ladder` model: transforms, integer context model, range-coded latent bits.
+
+One model serves all rates; the header's rate is the step code, step = 2 ** (code / 1024).
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import ClassVar
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from bitcodec.errors import ContainerError
+from bitcodec.header import Coder
+from bitcodec.models.base import Model
+from bitcodec.models.export import STEP_CODES
+from bitcodec.models.integer import IntegerContext
+from bitcodec.models.latentcoder import LatentCoder
+from bitcodec.models.transform import Transform
+
+LOWEST_STEP, HIGHEST_STEP = 2.0, 512.0
+_QUALITY_STEPS = (256.0, 4.0)  #: steps of quality 1 and 100
+
+
+def step_of_code(code: int) -> float:
+    """The quantisation step, in 0..255 pixel units of an orthonormal transform."""
+    return float(2.0 ** (code / STEP_CODES))
+
+
+def code_of_step(step: float) -> int:
+    """The nearest step code."""
+    return round(STEP_CODES * math.log2(step))
+
+
+@dataclass(frozen=True)
+class LadderConfig:
+    """Options of a :class:`LadderModel` that are not in its tensors.
+
+    Attributes:
+        rdo: weight of the squared error against bits in rate-distortion optimised rounding.
+    """
+
+    rdo: float = 16.0
+
+
+class LadderModel(Model):
+    """Transform and integer context; made by :func:`bitcodec.models.export.export_context`."""
+
+    family: ClassVar[str] = "ladder"
+    coder: ClassVar[Coder] = Coder.RANGED
+    halo_in: ClassVar[int] = 192
+    halo_out: ClassVar[int] = 12
+
+    def __init__(self, config: LadderConfig | None = None) -> None:
+        super().__init__()
+        self.config = config or LadderConfig()
+        self.transform = Transform()
+        self.context = IntegerContext()
+        self._coder: LatentCoder | None = None
+
+    def rate_for_quality(self, quality: int) -> int:
+        """Geometric from step 256 at quality 1 to step 4 at quality 100."""
+        low, high = (math.log2(step) for step in _QUALITY_STEPS)
+        return round(STEP_CODES * (low + (high - low) * (quality - 1) / 99))
+
+    @property
+    def default_quality(self) -> int:
+        """About 0.6 bits per pixel on photographs."""
+        return 45
+
+    def rates(self) -> range:
+        """Step codes, from the largest step to the smallest."""
+        return range(code_of_step(HIGHEST_STEP), code_of_step(LOWEST_STEP) - 1, -1)
+
+    def _latent_coder(self) -> LatentCoder:
+        if self._coder is None:
+            self.context.check()
+            self.context.prepare()
+            self._coder = LatentCoder(self.context)
+        return self._coder
+
+    def _step(self, rate: int) -> Tensor:
+        return torch.full((1, 1, 1, 1), step_of_code(rate), device=self.transform.g.device)
+
+    def analyze(self, rgb: np.ndarray, rate: int) -> np.ndarray:
+        """uint8 (16 h, 16 w, 3) to latents (768, h, w), float32, in units of the step."""
+        with torch.inference_mode():
+            x = torch.from_numpy(rgb).to(self.transform.g.device).permute(2, 0, 1)[None].float()
+            return self.transform.analyze(x, self._step(rate))[0].cpu().numpy()
+
+    def encode_tile(self, latents: np.ndarray, rate: int, effort: int) -> bytes:
+        """Effort 0 rounds; from 1 on rounding is rate-distortion optimised."""
+        rdo = self.config.rdo if effort else 0.0
+        return self._latent_coder().encode(latents, rate, rdo)[0]
+
+    def decode_tile(self, payload: bytes, shape: tuple[int, int], rate: int) -> np.ndarray:
+        """A payload to int16 (768, h, w)."""
+        if rate not in self.rates():
+            raise ContainerError(f"step code {rate} is out of range")
+        return self._latent_coder().decode(payload, *shape, rate).astype(np.int16)
+
+    def synthesize_pixels(self, latents: np.ndarray, rate: int) -> np.ndarray:
+        """int16 (768, h, w) to uint8 (16 h, 16 w, 3)."""
+        with torch.inference_mode():
+            q = torch.from_numpy(latents).to(self.transform.g.device)[None].float()
+            x = self.transform.synthesize(q, self._step(rate))[0]
+            return x.clamp(0, 255).round().to(torch.uint8).permute(1, 2, 0).cpu().numpy()

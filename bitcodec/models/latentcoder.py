@@ -1,0 +1,189 @@
+"""Latents as decisions: what is asked about each latent, and with which probability.
+
+A latent q with centre m + f/8 (m the nearest level) and scale code s is asked: q != m? then q > m?
+then |q - m| > 1? > 2? ... > 15?, then an Exp-Golomb tail of even bits whose order goes with s. In
+terms of the ladder, each question is one latent bit sign(y - theta_k) or a run of them; bits that
+are implied by earlier answers cost nothing. All latents of a pass answer a question at once.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from bitcodec.errors import ContainerError
+from bitcodec.models import fixedpoint as fx
+from bitcodec.models.integer import IntegerContext
+from bitcodec.models.tables import UNARY, cost_table
+from bitcodec.rangecoder import DecisionDecoder, DecisionEncoder
+
+LARGEST = 2**15 - 1  #: largest magnitude of a latent
+_TAIL_BITS = 18
+
+
+class LatentCoder:
+    """Codes the latents of a tile with an integer context model.
+
+    Args:
+        context: prepared, see :meth:`IntegerContext.prepare`.
+    """
+
+    def __init__(self, context: IntegerContext) -> None:
+        self.context = context
+        self.probability = np.ascontiguousarray(context.probability.cpu().numpy().T)
+        self.orders = context.orders.cpu().numpy().astype(np.int64)
+        self.cost = cost_table(self.probability.T, self.orders)
+        self.reach = self.cost.shape[1] // 2
+
+    def encode(self, y: np.ndarray, step_code: int, rdo: float) -> tuple[bytes, np.ndarray]:
+        """Quantise and code latents.
+
+        Args:
+            y: (768, h, w) float32, in units of the step.
+            step_code: the header's rate.
+            rdo: weight of the squared error (y - q)**2 against bits in choosing q; 0 is
+                plain rounding.
+
+        Returns:
+            The payload, and the latents that were coded, int32 (768, h, w).
+        """
+        flat = np.ascontiguousarray(y.reshape(y.shape[0], -1))
+        flat = np.nan_to_num(flat).clip(-LARGEST, LARGEST)
+        out = DecisionEncoder()
+        start = np.cumsum([0] + [head.o.weight.shape[0] // 2 for head in self.context.heads])
+
+        def visit(
+            group: int, indices: np.ndarray, centre: np.ndarray, scale: np.ndarray
+        ) -> np.ndarray:
+            part = flat[start[group] : start[group + 1]]
+            part = part if part.shape[1] == len(indices) else part[:, indices]
+            m, row = _split(centre, scale)
+            q = self.choose(part, m, row, rdo)
+            self._put(out, q.ravel(), m.ravel(), row.ravel())
+            return q
+
+        q = self.context.walk(step_code, *y.shape[1:], visit)
+        return out.payload(), q
+
+    def decode(self, payload: bytes, h: int, w: int, step_code: int) -> np.ndarray:
+        """The latents of a payload: int32 (768, h, w); ContainerError if it is not valid."""
+        source = DecisionDecoder(payload)
+
+        def visit(
+            group: int, indices: np.ndarray, centre: np.ndarray, scale: np.ndarray
+        ) -> np.ndarray:
+            m, row = _split(centre, scale)
+            return self._get(source, m.ravel(), row.ravel()).reshape(m.shape)
+
+        q = self.context.walk(step_code, h, w, visit)
+        source.finish()
+        return q
+
+    def choose(self, y: np.ndarray, m: np.ndarray, row: np.ndarray, rdo: float) -> np.ndarray:
+        """Levels for latents y: rounded, or by rate and distortion.
+
+        The candidates are the nearest level, the next one toward m, the next one toward 0, and
+        0; the cheapest in bits + rdo (y - q)**2 is taken. All arrays (C, n).
+        """
+        q = np.floor(y + 0.5).astype(np.int32, order="C")  # filled in through ravel below
+        if rdo <= 0:
+            return q
+        where = np.flatnonzero((q != m).ravel())
+        if not len(where):
+            return q
+        y, m, row = y.ravel()[where], m.ravel()[where], row.ravel()[where]
+        near = q.ravel()[where]
+        best, least = near, self._price(near, y, m, row, rdo)
+        for other in (near - np.sign(near - m), near - np.sign(near), np.zeros_like(near)):
+            price = self._price(other, y, m, row, rdo)
+            better = price < least
+            best, least = np.where(better, other, best), np.where(better, price, least)
+        q.ravel()[where] = best
+        return q
+
+    def _price(
+        self, q: np.ndarray, y: np.ndarray, m: np.ndarray, row: np.ndarray, rdo: float
+    ) -> np.ndarray:
+        offset = q - m
+        inside = np.clip(offset, -self.reach, self.reach)
+        beyond = 2 * np.log2(1.0 + np.abs(offset - inside))
+        index = row * self.cost.shape[1] + (inside + self.reach)
+        return np.asarray(self.cost.ravel().take(index) + beyond + rdo * np.square(y - q))
+
+    def _put(self, out: DecisionEncoder, q: np.ndarray, m: np.ndarray, row: np.ndarray) -> None:
+        table = self.probability
+        differs = q != m
+        out.put(differs, table[0].take(row))
+        where = np.flatnonzero(differs)
+        d, row = (q - m)[where], row[where]
+        above = d > 0
+        out.put(above, table[1].take(row))
+        d = np.abs(d)
+        for t in range(1, UNARY + 1):
+            if not len(d):
+                return
+            more = d > t
+            out.put(more, _unary_probability(table, t, above, row))
+            d, above, row = d[more], above[more], row[more]
+        if len(d):
+            _put_tail(out, d - UNARY - 1, self.orders.take(row % fx.SCALES))
+
+    def _get(self, source: DecisionDecoder, m: np.ndarray, row: np.ndarray) -> np.ndarray:
+        table = self.probability
+        where = np.flatnonzero(source.get(table[0].take(row)))
+        q = m.copy()
+        row = row[where]
+        above = source.get(table[1].take(row))
+        sign = np.where(above, 1, -1).astype(np.int32)
+        d = np.ones(len(where), np.int32)
+        alive = np.arange(len(where))
+        for t in range(1, UNARY + 1):
+            if not len(alive):
+                break
+            more = source.get(_unary_probability(table, t, above[alive], row[alive]))
+            alive = alive[more]
+            d[alive] += 1
+        if len(alive):
+            d[alive] += _get_tail(source, self.orders.take(row[alive] % fx.SCALES))
+        q[where] += sign * d
+        if len(q) and np.abs(q).max() > LARGEST:
+            raise ContainerError("a latent is out of range")
+        return q
+
+
+def _split(centre: np.ndarray, scale: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Centre in eighths to the nearest level m and the row of the probability table."""
+    half = fx.FRACTIONS // 2
+    m = (centre + half) // fx.FRACTIONS
+    fraction = centre - m * fx.FRACTIONS  # -4..3
+    return m, (fraction + half) * fx.SCALES + scale
+
+
+def _unary_probability(table: np.ndarray, t: int, above: np.ndarray, row: np.ndarray) -> np.ndarray:
+    return np.where(above, table[1 + UNARY + t].take(row), table[1 + t].take(row))
+
+
+def _put_tail(out: DecisionEncoder, r: np.ndarray, order: np.ndarray) -> None:
+    """Exp-Golomb codes of r >= 0: v = r + 2**order; its length in unary, then its low bits."""
+    v = r.astype(np.int64) + (1 << order)
+    length = np.frexp(v.astype(np.float64))[1] - 1  # floor(log2 v)
+    extra = length - order
+    for t in range(int(extra.max()) + 1):
+        out.put_even(extra[extra >= t] > t)
+    for bit in range(int(length.max()) - 1, -1, -1):
+        out.put_even((v[length > bit] >> bit) & 1)
+
+
+def _get_tail(source: DecisionDecoder, order: np.ndarray) -> np.ndarray:
+    extra = np.zeros(len(order), np.int64)
+    alive = np.arange(len(order))
+    while len(alive):
+        alive = alive[source.get_even(len(alive))]
+        extra[alive] += 1
+        if len(alive) and int(extra.max()) > _TAIL_BITS:
+            raise ContainerError("a latent is out of range")
+    length = order + extra
+    v = np.int64(1) << length
+    for bit in range(int(length.max()) - 1, -1, -1):
+        has = length > bit
+        v[has] |= source.get_even(int(has.sum())).astype(np.int64) << bit
+    return np.asarray(v - (1 << order), np.int64).astype(np.int32)

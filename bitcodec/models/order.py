@@ -1,0 +1,112 @@
+"""The order in which `ladder` codes its latents: frequency groups, then passes over space.
+
+768 channels: 256 luma and 2 x 256 chroma frequencies of a 16x16 block, in zigzag order within
+bands; a group is one band of one colour kind. Luma comes before chroma of the same band, so that
+each group is predicted from everything coarser.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+
+@dataclass(frozen=True)
+class Group:
+    """One band of luma or of both chromas.
+
+    Attributes:
+        start: first channel.
+        stop: one past the last channel.
+        passes: 1 (all positions at once), 2 (checkerboard) or 4 (2x2 phases).
+    """
+
+    start: int
+    stop: int
+    passes: int
+
+    @property
+    def size(self) -> int:
+        """Channels in the group."""
+        return self.stop - self.start
+
+
+# (luma?, first zigzag index, one past the last, passes)
+_BANDS = (
+    (True, 0, 1, 4),
+    (False, 0, 1, 2),
+    (True, 1, 3, 2),
+    (True, 3, 6, 2),
+    (False, 1, 3, 2),
+    (True, 6, 10, 2),
+    (False, 3, 6, 1),
+    (True, 10, 20, 2),
+    (False, 6, 10, 1),
+    (True, 20, 36, 2),
+    (False, 10, 20, 1),
+    (True, 36, 64, 1),
+    (False, 20, 36, 1),
+    (True, 64, 120, 1),
+    (False, 36, 64, 1),
+    (True, 120, 256, 1),
+    (False, 64, 120, 1),
+    (False, 120, 256, 1),
+)
+
+
+def _groups() -> tuple[Group, ...]:
+    groups, start = [], 0
+    for luma, low, high, passes in _BANDS:
+        stop = start + (high - low) * (1 if luma else 2)
+        groups.append(Group(start, stop, passes))
+        start = stop
+    return tuple(groups)
+
+
+GROUPS = _groups()
+CHANNELS = GROUPS[-1].stop  #: 768
+_PHASES = {(0, 0): 0, (1, 1): 1, (0, 1): 2, (1, 0): 3}  # (row, column) parity: pass of four
+
+
+def pass_map(passes: int, h: int, w: int) -> np.ndarray:
+    """Which pass codes each position: int64 (h, w) in 0..passes-1.
+
+    Two passes: (i + j) even first. Four: (even, even), (odd, odd), (even, odd), (odd, even).
+    """
+    i, j = np.indices((h, w))
+    if passes == 1:
+        return np.zeros((h, w), np.int64)
+    if passes == 2:
+        return np.asarray((i + j) % 2)
+    out = np.zeros((h, w), np.int64)
+    for (a, b), k in _PHASES.items():
+        out[(i % 2 == a) & (j % 2 == b)] = k
+    return out
+
+
+def colour_of_channels() -> np.ndarray:
+    """0 for luma, 1 and 2 for the chromas: int64 (768,)."""
+    return _channel_table()[0]
+
+
+def frequency_of_channels() -> np.ndarray:
+    """Vertical and horizontal DCT frequency of each channel: int64 (768, 2)."""
+    return _channel_table()[1]
+
+
+def zigzag() -> list[tuple[int, int]]:
+    """(i, j) of the 256 frequencies: by i + j, then by i where that is odd and by j where even."""
+    pairs = [(i, j) for i in range(16) for j in range(16)]
+    return sorted(pairs, key=lambda p: (p[0] + p[1], p[0] if (p[0] + p[1]) % 2 else p[1]))
+
+
+def _channel_table() -> tuple[np.ndarray, np.ndarray]:
+    order = zigzag()
+    colour: list[int] = []
+    frequency: list[tuple[int, int]] = []
+    for luma, low, high, _ in _BANDS:
+        for c in (0,) if luma else (1, 2):
+            colour += [c] * (high - low)
+            frequency += order[low:high]
+    return np.array(colour), np.array(frequency)

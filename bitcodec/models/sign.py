@@ -1,0 +1,317 @@
+"""The classic codec: four convolutions, one sign, four deconvolutions.
+
+Source: a student report on binarized latents, after Courbariaux et al.,
+"Binarized Neural Networks" (arXiv 1602.02830). The rate is fixed by the number
+of latent channels: a channel is one bit for every 16x16 pixels, m channels are
+m / 256 bits per pixel. Channels are ordered by training with random truncation
+(nested dropout, Rippel et al. 2014, arXiv 1402.0915), so that the first m of
+them are a codec of their own and one weights file serves every rate.
+
+Beyond the report, a latent channel may refine another one (residual
+binarization: Ghasemzadeh et al., "ReBNet", arXiv 1711.01243): it then sees what
+the sign of its parent left over, so that a strong coefficient gets several bits,
+most significant first.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar, Literal
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from bitcodec.bits import pack, unpack
+from bitcodec.errors import ContainerError
+from bitcodec.header import Coder
+from bitcodec.models.base import STRIDE, Model
+from bitcodec.models.binarize import Levels, Rule, binarize
+
+Activation = Literal["none", "relu", "leaky-relu", "gdn"]
+
+
+@dataclass(frozen=True)
+class SignConfig:
+    """Shape of a :class:`SignModel`.
+
+    Attributes:
+        n: channels between the layers (the report's N).
+        m: latent channels (the report's M): m / 256 bits per pixel.
+        activation: after every layer but the last; "none" is the report's.
+        blocks: residual blocks at stride 8 on either side; 0 is the report's.
+        levels: the two values of a latent bit, "plus-minus" or "zero-one".
+        binarizer: rule used in training; encoding is always deterministic.
+        parents: empty (the report's), or for each latent channel the earlier
+            channel that it refines, -1 for none.
+    """
+
+    n: int = 128
+    m: int = 192
+    activation: Activation = "none"
+    blocks: int = 0
+    levels: Levels = "plus-minus"
+    binarizer: Rule = "deterministic"
+    parents: tuple[int, ...] = ()
+
+
+class GDN1(nn.Module):
+    """Simplified (inverse) generalised divisive normalisation.
+
+    y_i = x_i / (beta_i + sum_j gamma_ij |x_j|), or times for the inverse:
+    Johnston et al., "Computationally Efficient Neural Image Compression"
+    (arXiv 1912.08771), the exponents fixed at 1. (N, C, H, W) in and out.
+    """
+
+    def __init__(self, channels: int, inverse: bool = False) -> None:
+        super().__init__()
+        self.inverse = inverse
+        self.beta = nn.Parameter(torch.ones(channels))
+        gamma = 0.02 * torch.eye(channels) + 5e-4 * torch.rand(channels, channels)
+        self.gamma = nn.Parameter(gamma[:, :, None, None])
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Normalise (N, C, H, W); the parameters are kept positive here."""
+        norm = F.conv2d(x.abs(), self.gamma.abs(), self.beta.abs() + 1e-3)
+        return x * norm if self.inverse else x / norm
+
+
+class ResidualBlock(nn.Module):
+    """Depthwise 5x5, 1x1 to twice the channels, GELU, 1x1 back, plus the input."""
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.dw = nn.Conv2d(channels, channels, 5, padding=2, groups=channels)
+        self.a = nn.Conv2d(channels, 2 * channels, 1)
+        self.b = nn.Conv2d(2 * channels, channels, 1)
+        nn.init.zeros_(self.b.bias)  # type: ignore[arg-type]
+        nn.init.zeros_(self.b.weight)  # starts as the identity
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(N, C, H, W) to the same shape."""
+        out: Tensor = x + self.b(F.gelu(self.a(self.dw(x))))
+        return out
+
+
+class Refinement(nn.Module):
+    """Residual binarization: y_j = z_j + a_j y_p - c_j b_p, p the parent of j.
+
+    ``z`` is what the last convolution puts out, ``b_p = sign(y_p)``. Channels
+    without a parent have y_j = z_j. Chains are walked level by level, so a bit
+    is taken once for each depth, not once for each channel.
+    """
+
+    def __init__(self, parents: tuple[int, ...]) -> None:
+        super().__init__()
+        depth: list[int] = []
+        for j, p in enumerate(parents):
+            if not -1 <= p < j:
+                raise ValueError(f"channel {j} can't refine channel {p}")
+            depth.append(0 if p < 0 else depth[p] + 1)
+        # levels[d]: channels at depth d, in ascending order, and their parents
+        self.levels = [
+            [j for j, dj in enumerate(depth) if dj == d] for d in range(max(depth, default=0) + 1)
+        ]
+        self.slots = [
+            [self.levels[d - 1].index(parents[j]) for j in level] if d else []
+            for d, level in enumerate(self.levels)
+        ]
+        order = [j for level in self.levels for j in level]
+        self.inverse = [order.index(j) for j in range(len(parents))]
+        self.scale = nn.Parameter(torch.full((len(parents), 1, 1), 2.0))
+        self.step = nn.Parameter(torch.ones(len(parents), 1, 1))
+
+    def forward(self, z: Tensor, rule: Rule, levels: Levels) -> tuple[Tensor, Tensor]:
+        """z (N, M, h, w) to the latents y and their bits b, both (N, M, h, w)."""
+        y = z[:, self.levels[0]]
+        b = binarize(y, rule)
+        ys, bs = [y], [b]
+        for level, slot in zip(self.levels[1:], self.slots[1:], strict=True):
+            y = z[:, level] + self.scale[level] * y[:, slot] - self.step[level] * b[:, slot]
+            b = binarize(y, rule)
+            ys.append(y)
+            bs.append(b)
+        b = torch.cat(bs, 1)[:, self.inverse]
+        return torch.cat(ys, 1)[:, self.inverse], b if levels == "plus-minus" else (b + 1) / 2
+
+
+def _activation(kind: Activation, channels: int, inverse: bool) -> nn.Module:
+    if kind == "none":
+        return nn.Identity()
+    if kind == "relu":
+        return nn.ReLU()
+    if kind == "leaky-relu":
+        return nn.LeakyReLU(0.1)
+    if kind == "gdn":
+        return GDN1(channels, inverse)
+    raise ValueError(f"unknown activation {kind!r}")
+
+
+def _conv(cin: int, cout: int) -> nn.Conv2d:
+    return nn.Conv2d(cin, cout, 5, stride=2, padding=2)
+
+
+def _deconv(cin: int, cout: int) -> nn.ConvTranspose2d:
+    return nn.ConvTranspose2d(cin, cout, 5, stride=2, padding=2, output_padding=1)
+
+
+class SignModel(Model):
+    """g_a, sign, g_s.
+
+    ::
+
+        x (N,3,H,W) in [0,1]
+          | g_a   conv conv conv [blocks] conv, 5x5 stride 2
+        y (N,M,ceil(H/16),ceil(W/16))
+          | g_q   sign(hardtanh(y))
+        bits, of which the first m channels are kept
+          | g_s   deconv [blocks] deconv deconv deconv, 5x5 stride 2
+        x_hat (N,3,H,W) in [0,1]
+    """
+
+    family: ClassVar[str] = "sign"
+    coder: ClassVar[Coder] = Coder.PACKED
+    halo_in: ClassVar[int] = 160
+    halo_out: ClassVar[int] = 10
+
+    def __init__(self, config: SignConfig | None = None) -> None:
+        super().__init__()
+        c = self.config = config or SignConfig()
+        n, act = c.n, c.activation
+        self.g_a = nn.Sequential(
+            _conv(3, n),
+            _activation(act, n, False),
+            _conv(n, n),
+            _activation(act, n, False),
+            _conv(n, n),
+            _activation(act, n, False),
+            *(ResidualBlock(n) for _ in range(c.blocks)),
+            _conv(n, c.m),
+        )
+        self.g_s = nn.Sequential(
+            _deconv(c.m, n),
+            _activation(act, n, True),
+            *(ResidualBlock(n) for _ in range(c.blocks)),
+            _deconv(n, n),
+            _activation(act, n, True),
+            _deconv(n, n),
+            _activation(act, n, True),
+            _deconv(n, 3),
+        )
+        if c.parents and len(c.parents) != c.m:
+            raise ValueError(f"parents has {len(c.parents)} entries for {c.m} channels")
+        self.refine = Refinement(c.parents) if c.parents else None
+
+    def _latents(self, x: Tensor, rule: Rule) -> tuple[Tensor, Tensor]:
+        """Latents y and bits of a picture (N, 3, H, W), both (N, M, h, w)."""
+        h, w = x.shape[-2:]
+        x = F.pad(x, (0, -w % STRIDE, 0, -h % STRIDE), mode="replicate")
+        y: Tensor = self.g_a(x - 0.5)
+        if self.refine is not None:  # thresholds need float32 under autocast
+            y, b = self.refine(y.float(), rule, self.config.levels)
+            return y, b
+        return y, binarize(y, rule, self.config.levels)
+
+    def compress(self, x: Tensor) -> Tensor:
+        """g_a alone: the real-valued latents before the sign.
+
+        Args:
+            x: (N, 3, H, W), float, in [0, 1], any H and W from 1.
+
+        Returns:
+            (N, M, ceil(H/16), ceil(W/16)); the picture is extended by its edge
+            pixels to a multiple of 16.
+        """
+        return self._latents(x, "deterministic")[0]
+
+    def quantize(self, x: Tensor) -> Tensor:
+        """Picture to latent bits, deterministically.
+
+        Args:
+            x: (N, 3, H, W), float, in [0, 1].
+
+        Returns:
+            (N, M, ceil(H/16), ceil(W/16)) of the configured levels.
+        """
+        return self._latents(x, "deterministic")[1]
+
+    def decompress(self, y_hat: Tensor) -> Tensor:
+        """Latent bits to pixels.
+
+        Args:
+            y_hat: (N, m, h, w) with 1 <= m <= M: the first m channels, of the
+                configured levels.
+
+        Returns:
+            (N, 3, 16 h, 16 w) clamped to [0, 1].
+        """
+        return self.synthesize(y_hat).clamp(0, 1)
+
+    def synthesize(self, y_hat: Tensor) -> Tensor:
+        """As :meth:`decompress` but not clamped, which is what training needs."""
+        missing = self.config.m - y_hat.shape[1]
+        if missing:  # a channel that is not sent counts as 0
+            y_hat = F.pad(y_hat, (0, 0, 0, 0, 0, missing))
+        x_hat: Tensor = self.g_s(y_hat) + 0.5
+        return x_hat
+
+    def forward(self, x: Tensor, channels: Tensor | None = None) -> Tensor:
+        """Encode and decode, differentiably.
+
+        Args:
+            x: (N, 3, H, W), float, in [0, 1].
+            channels: (N,) integers: how many channels each picture keeps;
+                None keeps all.
+
+        Returns:
+            (N, 3, H, W), clamped to [0, 1] outside training.
+        """
+        _, y_hat = self._latents(x, self.config.binarizer if self.training else "deterministic")
+        if channels is not None:
+            keep = torch.arange(y_hat.shape[1], device=x.device) < channels[:, None]
+            y_hat = y_hat * keep[:, :, None, None].to(y_hat.dtype)
+        x_hat = self.synthesize(y_hat)[..., : x.shape[-2], : x.shape[-1]]
+        return x_hat if self.training else x_hat.clamp(0, 1)
+
+    def rate_for_quality(self, quality: int) -> int:
+        """Quality is the percentage of the M channels that is sent, at least one."""
+        return max(1, round(self.config.m * quality / 100))
+
+    @property
+    def default_quality(self) -> int:
+        """All channels."""
+        return 100
+
+    def rates(self) -> range:
+        """1..M channels."""
+        return range(1, self.config.m + 1)
+
+    def analyze(self, rgb: np.ndarray, rate: int) -> np.ndarray:
+        """uint8 (16 h, 16 w, 3) to latents (rate, h, w), float32."""
+        with torch.inference_mode():
+            x = torch.from_numpy(rgb).to(self._device).permute(2, 0, 1)[None].float() / 255
+            return self.compress(x)[0, :rate].cpu().numpy()
+
+    def encode_tile(self, latents: np.ndarray, rate: int, effort: int) -> bytes:
+        """One bit a latent, +1 where the latent is not negative."""
+        return pack(latents >= 0)
+
+    def decode_tile(self, payload: bytes, shape: tuple[int, int], rate: int) -> np.ndarray:
+        """Packed bits to int8 (rate, h, w) of -1 and +1."""
+        if rate not in self.rates():
+            raise ContainerError(f"rate {rate} is not in 1..{self.config.m}")
+        return unpack(payload, (rate, *shape)).astype(np.int8) * 2 - 1
+
+    def synthesize_pixels(self, latents: np.ndarray, rate: int) -> np.ndarray:
+        """int8 (rate, h, w) to uint8 (16 h, 16 w, 3)."""
+        with torch.inference_mode():
+            b = torch.from_numpy(latents).to(self._device)[None].float()
+            if self.config.levels == "zero-one":
+                b = (b + 1) / 2
+            x = (self.decompress(b)[0] * 255).round().to(torch.uint8)
+            return x.permute(1, 2, 0).cpu().numpy()
+
+    @property
+    def _device(self) -> torch.device:
+        return next(self.parameters()).device

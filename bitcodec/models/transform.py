@@ -1,0 +1,166 @@
+"""The transforms of `ladder`: a learned block transform with residual trunks around it.
+
+::
+
+    g_a:  x --- 16x16 stride 16 convolution / step --- y0 ------------ * exp(g) --(+)-- y
+          |                                            | asinh                     |
+          '-- pixel path: stride 4, stride 8 --(+)-- 1x1 --- 4 blocks --- 1x1 -----'
+
+    g_s:  q --- * exp(-g) --(+)-- y_hat --- transposed 16x16 convolution * step --- x1 --(+)-- x_hat
+          |                  |                                                      |     |
+          '-- asinh - 1x1 - 4 blocks - 1x1                                          |     |
+                        '------- pixel path: stride 8, stride 4 (reads x1) ---------------'
+
+The 16x16 kernels start as an orthonormal DCT-II on opponent colours, the last layer of every
+residual branch starts at zero, so training starts at a classical codec. The step is an input, so
+one model serves all rates (Theis et al. 2017, arXiv 1703.00395, section 3.2, has one scale vector
+a rate; here the network sees the step).
+"""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from bitcodec.models.order import CHANNELS, colour_of_channels, frequency_of_channels
+
+STEP_MIDDLE = 48.0  #: the step at which the step input of the networks is 0
+_WIDTH = 256
+
+
+def dct_kernels() -> Tensor:
+    """Orthonormal opponent colours times DCT-II, in coding order: (768, 3, 16, 16)."""
+    n = np.arange(16)
+    basis = np.cos(math.pi * (2 * n[None] + 1) * n[:, None] / 32) * math.sqrt(2 / 16)
+    basis[0] /= math.sqrt(2)
+    colours = np.array([[1, 1, 1], [1, 0, -1], [1, -2, 1]], np.float64)
+    colours /= np.linalg.norm(colours, axis=1, keepdims=True)
+    c, f = colour_of_channels(), frequency_of_channels()
+    kernels = np.einsum("kc,ki,kj->kcij", colours[c], basis[f[:, 0]], basis[f[:, 1]])
+    return torch.from_numpy(kernels).float()
+
+
+class Block(nn.Module):
+    """Depthwise 5x5, 1x1 to twice the channels, GELU, 1x1 back, plus the input."""
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.dw = nn.Conv2d(channels, channels, 5, padding=2, groups=channels)
+        self.a = nn.Conv2d(channels, 2 * channels, 1)
+        self.b = nn.Conv2d(2 * channels, channels, 1)
+        nn.init.normal_(self.b.weight, std=1e-3)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(N, C, h, w) to the same shape."""
+        out: Tensor = x + self.b(F.gelu(self.a(self.dw(x))))
+        return out
+
+
+class ResidualConv(nn.Module):
+    """3x3, ReLU, 3x3, plus the input."""
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.f = nn.Sequential(
+            nn.Conv2d(channels, channels, 3, padding=1),
+            nn.ReLU(),
+            nn.Conv2d(channels, channels, 3, padding=1),
+        )
+        nn.init.normal_(self.f[2].weight, std=1e-3)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(N, C, h, w) to the same shape."""
+        out: Tensor = x + self.f(x)
+        return out
+
+
+def _zero(conv: nn.Conv2d) -> nn.Conv2d:
+    nn.init.zeros_(conv.weight)
+    nn.init.zeros_(conv.bias)  # type: ignore[arg-type]
+    return conv
+
+
+def _trunk() -> nn.Sequential:
+    """Coefficients and the step's plane to 256 channels, 4 blocks, back to coefficients."""
+    blocks = (Block(_WIDTH) for _ in range(4))
+    first, last = nn.Conv2d(CHANNELS + 1, _WIDTH, 1), _zero(nn.Conv2d(_WIDTH, CHANNELS, 1))
+    return nn.Sequential(first, *blocks, last)
+
+
+class PixelDown(nn.Module):
+    """The pixel path of g_a: (N, 3, 16 h, 16 w) to (N, 256, h, w)."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.d4 = nn.Sequential(
+            nn.Conv2d(48, 64, 3, padding=1),
+            ResidualConv(64),
+            ResidualConv(64),
+            nn.PixelUnshuffle(2),
+            nn.Conv2d(256, 96, 1),
+            ResidualConv(96),
+            ResidualConv(96),
+            nn.PixelUnshuffle(2),
+            nn.Conv2d(384, _WIDTH, 1),
+        )
+
+    def forward(self, x: Tensor) -> Tensor:
+        """x is centred, about -2..2."""
+        out: Tensor = self.d4(F.pixel_unshuffle(x, 4))
+        return out
+
+
+class PixelUp(nn.Module):
+    """The pixel path of g_s: (N, 256, h, w) and x1 (N, 3, 16 h, 16 w) to a correction of x1."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.u8 = nn.Sequential(
+            nn.Conv2d(_WIDTH, 384, 1), nn.PixelShuffle(2), ResidualConv(96), ResidualConv(96)
+        )
+        self.u4 = nn.Sequential(nn.Conv2d(96, 256, 1), nn.PixelShuffle(2))
+        self.inp = nn.Conv2d(48, 64, 3, padding=1)
+        self.body = nn.Sequential(ResidualConv(64), ResidualConv(64), ResidualConv(64))
+        self.out = _zero(nn.Conv2d(64, 48, 3, padding=1))
+
+    def forward(self, h: Tensor, x1: Tensor) -> Tensor:
+        """The correction, (N, 3, 16 h, 16 w)."""
+        t = self.u4(self.u8(h)) + self.inp(F.pixel_unshuffle(x1, 4))
+        return F.pixel_shuffle(self.out(self.body(t)), 4)
+
+
+def _with_step(x: Tensor, step: Tensor) -> Tensor:
+    plane = torch.log(step / STEP_MIDDLE).expand(-1, 1, *x.shape[2:])
+    return torch.cat([torch.asinh(x), plane.to(x.dtype)], 1)
+
+
+class Transform(nn.Module):
+    """g_a and g_s. Pixels are 0..255 here; ``step`` is (N, 1, 1, 1), positive."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        kernels = dct_kernels()
+        self.wa = nn.Parameter(kernels.clone())
+        self.ws = nn.Parameter(kernels.clone())
+        self.g = nn.Parameter(torch.zeros(1, CHANNELS, 1, 1))
+        self.fa, self.fs = _trunk(), _trunk()
+        self.down, self.up = PixelDown(), PixelUp()
+
+    def analyze(self, x: Tensor, step: Tensor) -> Tensor:
+        """Pixels (N, 3, 16 h, 16 w) to latents in units of the step, (N, 768, h, w)."""
+        y0 = F.conv2d(x - 128, self.wa, stride=16) / step
+        h = self.fa[0](_with_step(y0, step)) + self.down((x - 128) / 64)
+        y: Tensor = y0 * torch.exp(self.g) + self.fa[1:](h)
+        return y
+
+    def synthesize(self, q: Tensor, step: Tensor) -> Tensor:
+        """Quantised latents (N, 768, h, w) to pixels (N, 3, 16 h, 16 w), not clamped."""
+        h = self.fs[:5](_with_step(q, step))
+        y_hat = q * torch.exp(-self.g) + self.fs[5](h)
+        x1 = F.conv_transpose2d(y_hat * step, self.ws, stride=16) / 128
+        x_hat: Tensor = 128 * (x1 + step / STEP_MIDDLE * self.up(h, x1)) + 128
+        return x_hat

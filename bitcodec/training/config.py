@@ -1,0 +1,203 @@
+"""The training configuration: one TOML file, every key known, every key settable by ``--set``."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import sys
+import types
+import typing
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from bitcodec.errors import TrainingError
+
+if sys.version_info >= (3, 11):
+    import tomllib
+else:
+    import tomli as tomllib
+
+
+@dataclass(frozen=True)
+class DataConfig:
+    """Pictures and crops.
+
+    Attributes:
+        dir: folder of training pictures, searched recursively.
+        valid: folder of validation pictures; "" validates nothing.
+        crop: edge of a training crop in pixels, a multiple of 16.
+        batch: crops in a step, on each process.
+        downscale: a crop is taken from the picture shrunk by up to this factor; 1 is never.
+        downscale_share: the share of crops that are shrunk.
+        rotate: also transpose crops (rotations by 90 degrees), beside the flips.
+        valid_edge: validation pictures are cut to this many pixels each way at most.
+    """
+
+    dir: str = ""
+    valid: str = ""
+    crop: int = 160
+    batch: int = 8
+    downscale: float = 2.0
+    downscale_share: float = 0.25
+    rotate: bool = True
+    valid_edge: int = 384
+
+
+@dataclass(frozen=True)
+class OptimConfig:
+    """Adam with warm-up, a constant part and a cosine decay.
+
+    Attributes:
+        lr: peak learning rate.
+        beta1: Adam's.
+        beta2: Adam's.
+        warmup: steps of linear warm-up.
+        hold: share of the steps after which the cosine decay starts.
+        floor: last learning rate as a share of ``lr``.
+        clip: largest gradient norm.
+        ema: decay of the moving average of the weights that is validated and saved.
+    """
+
+    lr: float = 6e-4
+    beta1: float = 0.9
+    beta2: float = 0.98
+    warmup: int = 100
+    hold: float = 0.4
+    floor: float = 0.02
+    clip: float = 1.0
+    ema: float = 0.998
+
+
+@dataclass(frozen=True)
+class RunConfig:
+    """Length and bookkeeping.
+
+    Attributes:
+        steps: optimiser steps in all.
+        seed: everything random follows from it.
+        log_every: steps between rows of log.csv.
+        save_every: steps between checkpoints.
+        valid_every: steps between validations.
+        precision: "fp32", "bf16" (autocast) or "auto": bf16 on CUDA, fp32 on a CPU.
+        threads: torch threads; 0 leaves torch's default.
+    """
+
+    steps: int = 20000
+    seed: int = 0
+    log_every: int = 50
+    save_every: int = 500
+    valid_every: int = 1000
+    precision: str = "auto"
+    threads: int = 0
+
+
+@dataclass(frozen=True)
+class TrainConfig:
+    """Everything a run depends on; written to its folder as config.toml.
+
+    Attributes:
+        family: "sign" or "ladder".
+        init: "" for random weights, a weights file, or the family's own start ("pca" for sign).
+        model: the family's model configuration (:class:`SignConfig`, ...).
+        task: the family's training options, see :mod:`bitcodec.training.tasks`.
+    """
+
+    family: str = "sign"
+    init: str = ""
+    data: DataConfig = field(default_factory=DataConfig)
+    optim: OptimConfig = field(default_factory=OptimConfig)
+    run: RunConfig = field(default_factory=RunConfig)
+    model: dict[str, Any] = field(default_factory=dict)
+    task: dict[str, Any] = field(default_factory=dict)
+
+
+def _convert(value: Any, hint: Any, key: str) -> Any:
+    origin = typing.get_origin(hint)
+    if hint is float and isinstance(value, int) and not isinstance(value, bool):
+        return float(value)
+    if origin in (typing.Union, types.UnionType):
+        return value
+    if origin is typing.Literal:
+        if value not in typing.get_args(hint):
+            raise TrainingError(
+                f"{key} must be one of {', '.join(map(str, typing.get_args(hint)))}"
+            )
+        return value
+    if origin is tuple:
+        if not isinstance(value, (list, tuple)):
+            raise TrainingError(f"{key} must be a list")
+        return tuple(value)
+    if isinstance(hint, type) and (
+        not isinstance(value, hint) or (isinstance(value, bool) and hint is not bool)
+    ):
+        raise TrainingError(f"{key} must be a {hint.__name__}, not {value!r}")
+    return value
+
+
+def from_dict(cls: type[Any], values: dict[str, Any], where: str = "") -> Any:
+    """Build a configuration dataclass; TrainingError for an unknown key or a wrong type."""
+    hints = typing.get_type_hints(cls)
+    known: dict[str, Any] = {}
+    for key, value in values.items():
+        name = f"{where}{key}"
+        if key not in hints:
+            raise TrainingError(f"unknown configuration key {name}")
+        if dataclasses.is_dataclass(hints[key]):
+            if not isinstance(value, dict):
+                raise TrainingError(f"{name} must be a table")
+            known[key] = from_dict(typing.cast("type[Any]", hints[key]), value, f"{name}.")
+        elif typing.get_origin(hints[key]) is dict:
+            known[key] = dict(value)
+        else:
+            known[key] = _convert(value, hints[key], name)
+    try:
+        return cls(**known)
+    except TypeError as error:
+        raise TrainingError(f"bad configuration: {error}") from error
+
+
+def _parse_value(text: str) -> Any:
+    try:
+        return tomllib.loads(f"v = {text}")["v"]
+    except tomllib.TOMLDecodeError:
+        return text  # a bare word is a string
+
+
+def load_config(path: Path | None, settings: tuple[str, ...] = ()) -> TrainConfig:
+    """Read a TOML file (None: all defaults) and apply ``key.sub=value`` settings in order."""
+    values: dict[str, Any] = {}
+    if path is not None:
+        try:
+            values = tomllib.loads(path.read_text("utf-8"))
+        except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+            raise TrainingError(f"{path}: {error}") from error
+    for setting in settings:
+        key, sep, text = setting.partition("=")
+        if not sep or not key.strip():
+            raise TrainingError(f"--set wants key=value, not {setting!r}")
+        table = values
+        *parents, last = key.strip().split(".")
+        for parent in parents:
+            table = table.setdefault(parent, {})
+            if not isinstance(table, dict):
+                raise TrainingError(f"--set {key}: {parent} is not a table")
+        table[last] = _parse_value(text.strip())
+    config: TrainConfig = from_dict(TrainConfig, values)
+    return config
+
+
+def dump_config(config: TrainConfig) -> str:
+    """The configuration as TOML, readable by :func:`load_config`."""
+    values = dataclasses.asdict(config)
+    tables = {k: v for k, v in values.items() if isinstance(v, dict)}
+    lines = [f"{k} = {_toml(v)}" for k, v in values.items() if k not in tables]
+    for name, table in tables.items():
+        lines += ["", f"[{name}]", *(f"{k} = {_toml(v)}" for k, v in table.items())]
+    return "\n".join(lines) + "\n"
+
+
+def _toml(value: Any) -> str:
+    if isinstance(value, (tuple, list)):
+        return "[" + ", ".join(_toml(v) for v in value) + "]"
+    return json.dumps(value)  # strings, numbers and booleans are written as in JSON

@@ -1,0 +1,312 @@
+"""The training loop: one place that steps, logs, validates and saves."""
+
+from __future__ import annotations
+
+import contextlib
+import csv
+import io
+import math
+import os
+import sys
+import time
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any, TextIO
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.nn.parallel import DistributedDataParallel
+from tqdm import tqdm
+
+from bitcodec.errors import TrainingError
+from bitcodec.files import atomic_write
+from bitcodec.models.base import Model
+from bitcodec.models.weights import build, load_weights, save_weights
+from bitcodec.training.config import OptimConfig, TrainConfig, dump_config
+from bitcodec.training.data import CropSource, load_pictures
+from bitcodec.training.tasks import Task, Validation, make_task
+
+COLUMNS = ("step", "minutes", "lr", "loss", "bpp", "psnr", "valid_score", "valid")
+
+
+@dataclass
+class Result:
+    """What :func:`train` returns.
+
+    Attributes:
+        steps: steps done in all, earlier runs included.
+        best: the best validation score, infinity if nothing was validated.
+        skipped: a line for every picture that could not be used.
+    """
+
+    steps: int
+    best: float
+    skipped: list[str]
+
+
+@dataclass
+class _State:
+    """Everything that changes while training."""
+
+    model: Model
+    ema: Model
+    optimizer: torch.optim.Optimizer
+    step: int = 0
+    best: float = math.inf
+    minutes: float = 0.0
+    sums: dict[str, float] = field(default_factory=dict)
+
+    def dump(self) -> dict[str, Any]:
+        return {
+            "model": self.model.state_dict(),
+            "ema": self.ema.state_dict(),
+            "optimizer": self.optimizer.state_dict(),
+            "step": self.step,
+            "best": self.best,
+            "minutes": self.minutes,
+            "sums": dict(self.sums),
+        }
+
+    def restore(self, saved: dict[str, Any]) -> None:
+        self.model.load_state_dict(saved["model"])
+        self.ema.load_state_dict(saved["ema"])
+        self.optimizer.load_state_dict(saved["optimizer"])
+        self.step, self.best = saved["step"], saved["best"]
+        self.minutes, self.sums = saved["minutes"], dict(saved["sums"])
+
+
+def learning_rate(step: int, steps: int, config: OptimConfig) -> float:
+    """Linear warm-up, constant until ``hold``, cosine down to ``floor``."""
+    done = max(0.0, (step / steps - config.hold) / (1 - config.hold)) if config.hold < 1 else 0.0
+    decay = config.floor + (1 - config.floor) * 0.5 * (1 + math.cos(math.pi * min(1.0, done)))
+    return config.lr * min(1.0, (step + 1) / max(1, config.warmup)) * decay
+
+
+def _distributed() -> tuple[int, int]:
+    """(rank, processes); joins the group when started by torchrun."""
+    world = int(os.environ.get("WORLD_SIZE", "1"))
+    if world > 1 and not torch.distributed.is_initialized():
+        backend = "nccl" if torch.cuda.is_available() else "gloo"
+        torch.distributed.init_process_group(backend)
+    return int(os.environ.get("RANK", "0")), world
+
+
+def _pick_device(device: str) -> torch.device:
+    if device == "auto":
+        device = "cuda" if torch.cuda.is_available() else "cpu"
+    if device == "cuda":
+        if not torch.cuda.is_available():
+            raise TrainingError("no CUDA device is available")
+        return torch.device("cuda", int(os.environ.get("LOCAL_RANK", "0")))
+    return torch.device(device)
+
+
+def _bf16(config: TrainConfig, device: torch.device) -> bool:
+    kind = config.run.precision
+    if kind not in ("auto", "fp32", "bf16"):
+        raise TrainingError(f"run.precision must be auto, fp32 or bf16, not {kind!r}")
+    return kind == "bf16" or (kind == "auto" and device.type == "cuda")
+
+
+def _initial_model(config: TrainConfig, task: Task, source: CropSource) -> Model:
+    torch.manual_seed(config.run.seed)
+    if config.init and Path(config.init).suffix == ".safetensors":
+        model = load_weights(Path(config.init)).float().requires_grad_(True)
+        if model.family != config.family:
+            raise TrainingError(f"{config.init} holds {model.family}, not {config.family}")
+        return model
+    model = build(config.family, config.model)
+    start = replace(source.config, crop=64, batch=3000 if len(source.pictures) > 20 else 200)
+    crops = CropSource(source.pictures, start, config.run.seed, 0).batch(2**31)
+    return task.start(model, config, crops.float() / 255) if config.init else model
+
+
+class Trainer:
+    """A run: data, model, optimiser and folder."""
+
+    def __init__(self, config: TrainConfig, out: Path, device: str, quiet: bool) -> None:
+        self.config, self.out = config, out
+        self.rank, self.world = _distributed()
+        self.device = _pick_device(device)
+        if config.run.threads:
+            torch.set_num_threads(config.run.threads)
+        self.task = make_task(config)
+        pictures, self.skipped = load_pictures(Path(config.data.dir), config.data.crop)
+        self.source = CropSource(pictures, config.data, config.run.seed, self.rank)
+        self.valid: list[np.ndarray] = []
+        if config.data.valid:
+            valid, bad = load_pictures(Path(config.data.valid), 1)
+            self.valid = [_centre(p, config.data.valid_edge) for p in valid]
+            self.skipped += bad
+        model = _initial_model(config, self.task, self.source).to(self.device)
+        model = model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        ema = build(model.family, _as_dict(model.config)).to(
+            self.device, memory_format=torch.channels_last
+        )
+        ema.load_state_dict(model.state_dict())
+        ema.eval().requires_grad_(False)
+        groups = self.task.parameter_groups(model, config.optim.lr)
+        betas = (config.optim.beta1, config.optim.beta2)
+        self.state = _State(model, ema, torch.optim.Adam(groups, betas=betas, fused=True))
+        self.bf16 = _bf16(config, self.device)
+        self.quiet = quiet or self.rank > 0
+        self.stderr: TextIO = sys.stderr
+
+    def resume(self) -> None:
+        """Load last.pt; nothing else is needed to go on bit for bit."""
+        path = self.out / "last.pt"
+        try:
+            saved = torch.load(path, map_location=self.device, weights_only=True)
+            self.state.restore(saved)
+        except (OSError, RuntimeError, KeyError, ValueError) as error:
+            raise TrainingError(f"{path}: cannot resume: {error}") from error
+
+    def save(self) -> None:
+        """Write last.pt atomically."""
+        buffer = io.BytesIO()
+        torch.save(self.state.dump(), buffer)
+        atomic_write(self.out / "last.pt", buffer.getvalue(), overwrite=True)
+
+    def step(self, network: nn.Module, batch: Tensor) -> dict[str, float]:
+        """One optimiser step on a uint8 batch; the figures for the log."""
+        s, o = self.state, self.config.optim
+        rng = np.random.default_rng([self.config.run.seed, s.step, self.rank, 1])
+        torch.manual_seed(int(rng.integers(2**31)))
+        lr = learning_rate(s.step, self.config.run.steps, o)
+        for group in s.optimizer.param_groups:
+            group["lr"] = lr * group["scale"]
+        x = batch.to(self.device).float().div_(255).contiguous(memory_format=torch.channels_last)
+        with torch.autocast(self.device.type, torch.bfloat16, enabled=self.bf16):
+            loss, figures = self.task.loss(network, x, rng)
+        if not torch.isfinite(loss):
+            raise TrainingError(
+                f"the loss is {float(loss)} at step {s.step}; last.pt is from before"
+            )
+        s.optimizer.zero_grad(set_to_none=True)
+        loss.backward()
+        torch.nn.utils.clip_grad_norm_(s.model.parameters(), o.clip)
+        s.optimizer.step()
+        s.step += 1
+        decay = min(o.ema, (1 + s.step) / (10 + s.step))
+        with torch.no_grad():
+            for mean, now in zip(s.ema.parameters(), s.model.parameters(), strict=True):
+                mean.lerp_(now, 1 - decay)
+            for kept, now in zip(s.ema.buffers(), s.model.buffers(), strict=True):
+                kept.copy_(now)
+        return {"loss": float(loss.detach()), **figures, "lr": lr}
+
+    def validate(self) -> Validation | None:
+        """Measure the moving average on real files, and keep it if it is the best so far."""
+        if not self.valid or self.rank:
+            return None
+        result = self.task.validate(self.state.ema, self.valid)
+        if result.score < self.state.best:
+            self.state.best = result.score
+            save_weights(self.state.ema, self.out / "best.safetensors")
+        return result
+
+    def log(self, result: Validation | None) -> str:
+        """Append a row to log.csv; the means since the last row."""
+        s = self.state
+        count = max(1.0, s.sums.pop("count", 1.0))
+        mean = {k: v / count for k, v in s.sums.items()}
+        s.sums.clear()
+        row: dict[str, Any] = {"step": s.step, "minutes": f"{s.minutes:.2f}"}
+        row |= {k: f"{v:.5g}" for k, v in mean.items() if k in COLUMNS}
+        if result is not None:
+            row["valid_score"] = f"{result.score:.5f}"
+            row["valid"] = " ".join(f"{r}:{b:.4f}:{p:.3f}" for r, b, p in result.rows)
+        path = self.out / "log.csv"
+        new = not path.exists()
+        with path.open("a", newline="") as file:
+            writer = csv.DictWriter(file, COLUMNS)
+            if new:
+                writer.writeheader()
+            writer.writerow(row)
+        return str(row.get("valid", ""))
+
+    def run(self) -> Result:
+        """Train to the configured number of steps."""
+        s, r = self.state, self.config.run
+        network: nn.Module = s.model
+        if self.world > 1:
+            ids = [self.device.index] if self.device.type == "cuda" else None
+            network = DistributedDataParallel(s.model, device_ids=ids, find_unused_parameters=True)
+        s.model.train()
+        begin, before = time.monotonic(), s.minutes
+        hide = self.quiet or not self.stderr.isatty()
+        bar = tqdm(total=r.steps, initial=s.step, disable=hide, file=self.stderr, unit="step")
+        batches = self.source.batches(s.step, r.steps)
+        with contextlib.closing(batches), bar:  # type: ignore[type-var]
+            for batch in batches:
+                figures = self.step(network, batch)
+                s.minutes = before + (time.monotonic() - begin) / 60
+                for key, value in {**figures, "count": 1.0}.items():
+                    s.sums[key] = s.sums.get(key, 0.0) + value
+                bar.update()
+                bar.set_postfix({k: f"{v:.4g}" for k, v in figures.items()}, refresh=False)
+                self._bookkeeping()
+        if self.world > 1:
+            torch.distributed.barrier()
+        return Result(s.step, s.best, self.skipped)
+
+    def _bookkeeping(self) -> None:
+        s, r = self.state, self.config.run
+        last = s.step == r.steps
+        due = last or s.step % r.valid_every == 0
+        if self.rank:
+            return
+        result = self.validate() if due else None
+        if due or s.step % r.log_every == 0:
+            text = self.log(result)
+            if text and not self.quiet:
+                tqdm.write(f"step {s.step}: {text}", file=self.stderr)
+        if last or s.step % r.save_every == 0:
+            self.save()
+
+
+def _as_dict(config: Any) -> dict[str, Any]:
+    return dict(vars(config))
+
+
+def _centre(rgb: np.ndarray, edge: int) -> np.ndarray:
+    h, w = rgb.shape[:2]
+    i, j = max(0, (h - edge) // 2), max(0, (w - edge) // 2)
+    return np.ascontiguousarray(rgb[i : i + edge, j : j + edge])
+
+
+def train(
+    config: TrainConfig,
+    out: Path,
+    *,
+    resume: bool = False,
+    device: str = "auto",
+    quiet: bool = False,
+) -> Result:
+    """Train as configured, into a run folder.
+
+    Args:
+        config: from :func:`bitcodec.training.config.load_config`.
+        out: folder for config.toml, log.csv, last.pt and best.safetensors.
+        resume: go on from last.pt; otherwise a folder with a last.pt is refused.
+        device: "auto", "cpu" or "cuda".
+        quiet: nothing on stderr but errors.
+
+    Raises:
+        TrainingError: bad configuration, no pictures, nothing to resume, or the loss diverged.
+    """
+    if resume != (out / "last.pt").exists():
+        raise TrainingError(
+            f"{out}: nothing to resume" if resume else f"{out}: holds a run; use --resume"
+        )
+    trainer = Trainer(config, out, device, quiet)
+    if not trainer.quiet:
+        for line in trainer.skipped:
+            print(f"bitcodec: skipped {line}", file=sys.stderr)
+    if trainer.rank == 0:
+        out.mkdir(parents=True, exist_ok=True)
+        atomic_write(out / "config.toml", dump_config(config).encode(), overwrite=True)
+    if resume:
+        trainer.resume()
+    return trainer.run()

@@ -1,0 +1,134 @@
+"""What a family adds to the training loop: its start, its loss and its validation."""
+
+from __future__ import annotations
+
+import abc
+import time
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from bitcodec.codec import decode_container, encode_picture
+from bitcodec.container import read
+from bitcodec.images import Picture
+from bitcodec.metrics import psnr
+from bitcodec.models.base import Model
+from bitcodec.training.config import TrainConfig, from_dict
+
+
+@dataclass(frozen=True)
+class Validation:
+    """Means over the validation pictures, hard bits, whole files.
+
+    Attributes:
+        score: what is minimised; the weights of the best score are kept.
+        rows: (rate, bits per pixel, PSNR in dB) at each rate.
+        seconds: the time it took.
+    """
+
+    score: float
+    rows: tuple[tuple[int, float, float], ...]
+    seconds: float
+
+
+def measure(
+    model: Model, pictures: list[np.ndarray], rate: int, effort: int
+) -> tuple[float, float, float]:
+    """Mean bits per pixel, PSNR (dB) and mean squared error of real files at one rate."""
+    rows = []
+    for rgb in pictures:
+        data = encode_picture(Picture(rgb, None, False, None, None, ()), model, rate, effort=effort)
+        out = decode_container(read(data), model).rgb
+        mse = float(np.square(out.astype(np.float64) - rgb).mean())
+        rows.append((8 * len(data) / (rgb.shape[0] * rgb.shape[1]), psnr(rgb, out), mse))
+    bpp, db, mse = np.mean(rows, axis=0)
+    return float(bpp), float(db), float(mse)
+
+
+class Task(abc.ABC):
+    """One family's part of the loop."""
+
+    @abc.abstractmethod
+    def loss(
+        self, model: nn.Module, x: Tensor, rng: np.random.Generator
+    ) -> tuple[Tensor, dict[str, float]]:
+        """The loss of a batch x (N, 3, H, W) in [0, 1], and figures for the log ("bpp", "psnr")."""
+
+    @abc.abstractmethod
+    def validate(self, model: Model, pictures: list[np.ndarray]) -> Validation:
+        """Measure real files."""
+
+    def parameter_groups(self, model: Model, lr: float) -> list[dict[str, Any]]:
+        """Adam's parameter groups; a group's "scale" multiplies the learning rate."""
+        params = [p for p in model.parameters() if p.requires_grad]
+        return [{"params": params, "lr": lr, "scale": 1.0}]
+
+    def start(self, model: Model, config: TrainConfig, crops: Tensor) -> Model:
+        """The family's own initialisation, ``config.init`` names it."""
+        return model
+
+
+@dataclass(frozen=True)
+class SignTask(Task):
+    """Mean squared error at random truncations.
+
+    Attributes:
+        channels: the rates to train for, in channels.
+        odds: how often each is drawn; an equal part of ``uniform`` goes to every count.
+        uniform: the share of crops whose count is drawn uniformly from 1..M.
+        exponent: the error at m of M channels is multiplied by (m / M) ** exponent, so that
+            low rates, with their larger errors, do not decide alone.
+    """
+
+    channels: tuple[int, ...] = (64, 128, 192)
+    odds: tuple[float, ...] = (0.15, 0.2, 0.65)
+    uniform: float = 0.1
+    exponent: float = 0.7
+
+    def loss(
+        self, model: nn.Module, x: Tensor, rng: np.random.Generator
+    ) -> tuple[Tensor, dict[str, float]]:
+        """Weighted mean squared error of a batch."""
+        total = max(self.channels)
+        odds = np.array(self.odds) / sum(self.odds)
+        m = rng.choice(self.channels, size=len(x), p=odds)
+        m = np.where(rng.random(len(x)) < self.uniform, rng.integers(1, total + 1, len(x)), m)
+        channels = torch.from_numpy(m).to(x.device)
+        x_hat = model(x, channels).float()
+        mse = (x_hat - x).square().flatten(1).mean(1)
+        weight = (channels / total) ** self.exponent
+        figures = {
+            "bpp": float(m.mean()) / 256,
+            "psnr": float(-10 * torch.log10(mse.detach().mean())),
+        }
+        return 100 * (weight * mse).mean(), figures
+
+    def validate(self, model: Model, pictures: list[np.ndarray]) -> Validation:
+        """PSNR of real files at every trained rate; the score is minus the largest rate's."""
+        start = time.monotonic()
+        rows = tuple((m, *measure(model, pictures, m, 0)[:2]) for m in self.channels)
+        share = np.array(self.odds) / sum(self.odds)
+        score = -float(np.dot(share, [row[2] for row in rows]))
+        return Validation(score, rows, time.monotonic() - start)
+
+    def start(self, model: Model, config: TrainConfig, crops: Tensor) -> Model:
+        """``init = "pca"``: see :mod:`bitcodec.training.warmstart`."""
+        if config.init != "pca":
+            return model
+        from bitcodec.training.warmstart import warm_start
+
+        return warm_start(model.config, crops)
+
+
+def make_task(config: TrainConfig) -> Task:
+    """The task of a family with the options in ``config.task``."""
+    if config.family == "ladder":
+        from bitcodec.training.ladder_task import LadderTask
+
+        task: Task = from_dict(LadderTask, config.task, "task.")
+        return task
+    sign: Task = from_dict(SignTask, config.task, "task.")
+    return sign

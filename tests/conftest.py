@@ -1,0 +1,97 @@
+"""Fixtures that many tests share: a tiny model with random weights, drawn pictures."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from PIL import Image, ImageDraw
+
+from bitcodec.cli.main import main
+
+# Two test processes on two cores must not start four threads each.
+os.environ.setdefault("OMP_NUM_THREADS", "2")
+
+Draw = Callable[..., Image.Image]
+Run = Callable[..., tuple[int, str, str]]
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Skip the tests marked ``gpu`` where there is no CUDA device."""
+    marked = [item for item in items if item.get_closest_marker("gpu")]
+    if not marked:
+        return
+    import torch
+
+    if not torch.cuda.is_available():
+        for item in marked:
+            item.add_marker(pytest.mark.skip(reason="no CUDA device"))
+
+
+@pytest.fixture(scope="session")
+def tiny_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with ``sign.safetensors``: 16 channels, random but the same each time."""
+    import torch
+
+    from bitcodec.models.weights import build, save_weights
+
+    folder = tmp_path_factory.mktemp("weights")
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(1)
+        model = build("sign", {"n": 4, "m": 16, "activation": "relu"})
+        save_weights(model, folder / "sign.safetensors")
+    return folder
+
+
+@pytest.fixture
+def tiny_weights(tiny_folder: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The tiny model takes the place of the shipped ``sign``; its file."""
+    monkeypatch.setenv("BITCODEC_WEIGHTS", str(tiny_folder))
+    return tiny_folder / "sign.safetensors"
+
+
+@pytest.fixture(scope="session")
+def draw() -> Draw:
+    """``draw(width, height, mode="RGB")``: a small picture with gradients and edges."""
+
+    def drawn(width: int = 48, height: int = 32, mode: str = "RGB") -> Image.Image:
+        bands = (
+            Image.linear_gradient("L").resize((width, height)),
+            Image.radial_gradient("L").resize((width, height)),
+            Image.linear_gradient("L").rotate(90).resize((width, height)),
+        )
+        image = Image.merge("RGB", bands)
+        box = (width // 4, height // 4, width // 2, height // 2)
+        ImageDraw.Draw(image).rectangle(box, fill=(200, 40, 40))
+        return image.convert(mode)
+
+    return drawn
+
+
+@pytest.fixture
+def picture(tmp_path: Path, draw: Draw) -> Path:
+    """A PNG file of 48x32 pixels."""
+    path = tmp_path / "picture.png"
+    draw().save(path)
+    return path
+
+
+@pytest.fixture
+def run(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capfd: pytest.CaptureFixture[str],
+    tiny_weights: Path,
+) -> Run:
+    """``run("encode", ...)`` in an empty folder: exit code, stdout, stderr."""
+    monkeypatch.chdir(tmp_path)
+
+    def invoke(*args: str | Path) -> tuple[int, str, str]:
+        capfd.readouterr()
+        code = main([str(a) for a in args])
+        out, err = capfd.readouterr()
+        return code, out, err
+
+    return invoke
