@@ -19,7 +19,8 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from bitcodec.api import decode, encode, load_model
+    from bitcodec.api import decode, decode_partial, encode, load_model
+    from bitcodec.codecobject import Codec
     from bitcodec.errors import (
         BitcodecError,
         ChecksumError,
@@ -43,6 +44,7 @@ __version__ = "0.1.0"
 __all__ = [
     "BitcodecError",
     "ChecksumError",
+    "Codec",
     "ContainerError",
     "FileError",
     "ImageError",
@@ -58,6 +60,7 @@ __all__ = [
     "WeightsError",
     "__version__",
     "decode",
+    "decode_partial",
     "encode",
     "list_models",
     "load_model",
@@ -65,9 +68,11 @@ __all__ = [
 ]
 
 _HOME = {
+    "Codec": "codecobject",
     "Info": "info",
     "ModelEntry": "registry",
     "decode": "api",
+    "decode_partial": "api",
     "encode": "api",
     "list_models": "registry",
     "load_model": "api",

@@ -2,22 +2,28 @@
 
 from __future__ import annotations
 
+import io
 import os
+import threading
 from functools import lru_cache
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import numpy as np
 import torch
 from PIL import Image
 
 from bitcodec import container, images, registry
-from bitcodec.codec import DEFAULT_EFFORT, DEFAULT_TILE, decode_container, encode_picture
+from bitcodec.codec import DEFAULT_EFFORT, DEFAULT_TILE, encode_picture
 from bitcodec.container import DEFAULT_MAX_PIXELS
 from bitcodec.errors import BitcodecError, ImageError, TargetError
+from bitcodec.header import Header
 from bitcodec.images import Picture
 from bitcodec.models.base import Model
 from bitcodec.models.weights import load_weights
+from bitcodec.preview import reduction
+from bitcodec.rate import encode_to_target
+from bitcodec.view import View, decode_parts, parts_of, parts_of_file
 
 
 def load_model(name_or_path: str | os.PathLike[str], *, device: str = "auto") -> Model:
@@ -50,7 +56,12 @@ def cached_model(model: str | bytes | None, device: str = "auto") -> Model:
     else:
         entry = registry.find_by_name(model or registry.DEFAULT_MODEL)
     # The id is part of the key, so that a file that was replaced is loaded anew.
-    return _load(entry.path, entry.model_id, _device(device))
+    key = entry.path, entry.model_id, _device(device)
+    with _loading:  # threads that want the same model wait for one load
+        return _load(*key)
+
+
+_loading = threading.Lock()
 
 
 @lru_cache(maxsize=4)
@@ -70,7 +81,7 @@ def _device(device: str) -> str:
 
 
 def encode(
-    image: Image.Image | np.ndarray[Any, Any] | Picture,
+    image: Image.Image | np.ndarray[Any, Any] | Picture | bytes,
     *,
     model: str | Model | None = None,
     quality: int | None = None,
@@ -86,8 +97,8 @@ def encode(
     At most one of quality, bpp, size and psnr; with none, the model's default quality.
 
     Args:
-        image: a Pillow image of any mode; uint8 of shape (H, W), (H, W, 3) or (H, W, 4); or
-            what :func:`bitcodec.images.open_picture` returns.
+        image: a Pillow image of any mode; uint8 of shape (H, W), (H, W, 3) or (H, W, 4); the
+            bytes of a picture file; or what :func:`bitcodec.images.open_picture` returns.
         model: a name, the path of a weights file, or a loaded model; None for the default.
         quality: 1 (smallest file) to 100 (best picture).
         bpp: bits per pixel of the whole file.
@@ -98,20 +109,18 @@ def encode(
         device: "auto", "cpu" or "cuda"; not used for a model that is loaded already.
 
     Raises:
-        ImageError: the picture cannot be encoded.
+        ImageError: the picture cannot be read or encoded.
         TargetError: the bpp, size or PSNR cannot be reached, the quality is not in
             1..100, or there are several targets.
         UnknownModelError, WeightsError: from loading the model.
         ContainerError: a parameter has no place in the file.
     """
     _refuse_several(quality=quality, bpp=bpp, size=size, psnr=psnr)
-    picture = image if isinstance(image, Picture) else images.from_pil(_as_pil(image))
+    picture = _as_picture(image)
     loaded = model if isinstance(model, Model) else cached_model(model, device)
     if bpp is None and size is None and psnr is None:
         chosen = loaded.rate_for_quality(_quality(quality, loaded))
         return encode_picture(picture, loaded, chosen, tile=tile, effort=effort)
-    from bitcodec.rate import encode_to_target
-
     return encode_to_target(
         picture, loaded, bpp=bpp, size=size, psnr=psnr, tile=tile, effort=effort
     )
@@ -131,6 +140,14 @@ def _refuse_several(**targets: float | None) -> None:
         raise TargetError(f"{' and '.join(given)} exclude each other")
 
 
+def _as_picture(image: Image.Image | np.ndarray[Any, Any] | Picture | bytes) -> Picture:
+    if isinstance(image, Picture):
+        return image
+    if isinstance(image, bytes):
+        return images.open_picture(image)
+    return images.from_pil(_as_pil(image))
+
+
 def _as_pil(image: Image.Image | np.ndarray[Any, Any]) -> Image.Image:
     if isinstance(image, Image.Image):
         return image
@@ -145,20 +162,26 @@ def _as_pil(image: Image.Image | np.ndarray[Any, Any]) -> Image.Image:
 
 
 def decode(
-    data: bytes,
+    data: bytes | BinaryIO,
     *,
     model: str | Model | None = None,
     device: str = "auto",
     max_pixels: int = DEFAULT_MAX_PIXELS,
+    crop: tuple[int, int, int, int] | None = None,
+    scale: float = 1,
 ) -> Image.Image:
     """Decode a ``.bin`` file with the model that it names.
 
     Args:
-        data: the whole file.
+        data: the whole file, or a seekable binary file open for reading. With ``crop``, only the
+            tiles that are needed are read and checked.
         model: where to find that model, if not among those that ``bitcodec models`` lists: the
             path of its weights file, or the loaded model.
         device: "auto", "cpu" or "cuda".
         max_pixels: refuse larger pictures.
+        crop: x, y, width and height of the part to decode, in pixels of the full picture.
+        scale: 1, 1/2, 1/4, 1/8 or 1/16 of the width and height, rounded up. Below 1 it is a
+            preview: about the mean of the pixels that each of its own stands for.
 
     Returns:
         An image of mode RGB, L, RGBA or LA; its ``info`` has the ICC profile and EXIF.
@@ -168,9 +191,51 @@ def decode(
         UnknownModelError: no weights file here has the id that the file names, or ``model``
             has another.
         WeightsError: it has, but is damaged.
+        BitcodecError: the crop is not inside the picture, or there is no such scale.
+        OSError: reading ``data`` fails.
     """
-    parts = container.read(data, max_pixels=max_pixels)
-    loaded = (
-        model if isinstance(model, Model) else cached_model(model or parts.header.model_id, device)
-    )
-    return images.to_pil(decode_container(parts, loaded))
+    view = View(crop, reduction(scale))
+    if crop is not None:
+        file = io.BytesIO(data) if isinstance(data, bytes) else data
+        parts = parts_of_file(file, container.load_header(file, max_pixels=max_pixels))
+    else:
+        data = data if isinstance(data, bytes) else data.read()
+        parts = parts_of(container.read(data, max_pixels=max_pixels))
+    loaded = _model_of(parts.header, model, device)
+    return images.to_pil(decode_parts(parts, loaded, view, max_pixels=max_pixels))
+
+
+def decode_partial(
+    data: bytes,
+    *,
+    model: str | Model | None = None,
+    device: str = "auto",
+    max_pixels: int = DEFAULT_MAX_PIXELS,
+    crop: tuple[int, int, int, int] | None = None,
+    scale: float = 1,
+) -> tuple[Image.Image, list[str]]:
+    """Decode what is left of a damaged or truncated file whose header is whole.
+
+    Takes and raises what :func:`decode` does, but damage behind the header is no error.
+
+    Returns:
+        The image, with mid-grey for every tile that is lost and opaque where alpha is; and the
+        names of what is lost, in the order of the file: "tile 0", ..., "alpha", "icc", "exif",
+        or "end of file" where all of these are whole. The list is empty for an intact file.
+    """
+    view = View(crop, reduction(scale))
+    partial, lost = container.read_partial(data, max_pixels=max_pixels)
+    loaded = _model_of(partial.header, model, device)
+    undecodable: list[str] = []
+    picture = decode_parts(parts_of(partial), loaded, view, max_pixels=max_pixels, lost=undecodable)
+    return images.to_pil(picture), sorted({*lost, *undecodable}, key=_file_order)
+
+
+def _file_order(name: str) -> tuple[bool, int, str]:
+    """Sorts names of parts: tiles by number; the others come in alphabetical order in a file."""
+    number = name.removeprefix("tile ")
+    return not number.isdigit(), int(number) if number.isdigit() else 0, name
+
+
+def _model_of(header: Header, model: str | Model | None, device: str) -> Model:
+    return model if isinstance(model, Model) else cached_model(model or header.model_id, device)

@@ -7,13 +7,15 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import io
 import os
 import secrets
 import stat
 import sys
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import BinaryIO
 
 from bitcodec.errors import FileError
 
@@ -22,6 +24,7 @@ __all__ = [
     "Inputs",
     "atomic_write",
     "find_inputs",
+    "open_file",
     "read_file",
     "read_stdin",
     "write_stdout",
@@ -95,6 +98,20 @@ def atomic_write(path: str | os.PathLike[str], data: bytes, *, overwrite: bool) 
         _sync_folder(os.path.dirname(target))
     except (OSError, ValueError) as error:
         raise FileError(f"cannot write: {_reason(error)}") from error
+
+
+@contextlib.contextmanager
+def open_file(path: str | os.PathLike[str]) -> Iterator[BinaryIO]:
+    """Open a file to read parts of it; FileError, from reads in the body too."""
+    try:
+        file = open(path, "rb")
+    except (OSError, ValueError) as error:
+        raise FileError(f"cannot read: {_reason(error)}") from error
+    with file:
+        try:
+            yield file if file.seekable() else io.BytesIO(file.read())
+        except OSError as error:
+            raise FileError(f"cannot read: {_reason(error)}") from error
 
 
 def read_file(path: str | os.PathLike[str]) -> bytes:

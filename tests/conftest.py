@@ -53,6 +53,27 @@ def tiny_weights(tiny_folder: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 @pytest.fixture(scope="session")
+def ladder_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Weights of a tiny ``ladder`` model with a random context model; its transform is a DCT."""
+    import torch
+
+    from bitcodec.models.context import Context
+    from bitcodec.models.export import export_context
+    from bitcodec.models.ladder import LadderModel
+    from bitcodec.models.ladder_config import LadderConfig
+    from bitcodec.models.weights import save_weights
+
+    path = tmp_path_factory.mktemp("ladder") / "tiny.safetensors"
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(2)
+        config = LadderConfig(state=8, hidden=8, width=8, pixels=(4, 4), blocks=1)
+        model = LadderModel(config)
+        model.context = export_context(Context(config))
+        save_weights(model, path)
+    return path
+
+
+@pytest.fixture(scope="session")
 def draw() -> Draw:
     """``draw(width, height, mode="RGB")``: a small picture with gradients and edges."""
 

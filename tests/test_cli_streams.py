@@ -18,7 +18,6 @@ from PIL import Image
 from bitcodec import container
 
 Draw = Callable[..., Image.Image]
-Run = Callable[..., tuple[int, str, str]]
 
 
 def command(*args: str | Path, **options: Any) -> subprocess.CompletedProcess[bytes]:

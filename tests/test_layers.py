@@ -11,11 +11,11 @@ import bitcodec
 
 PACKAGE = Path(bitcodec.__file__).parent
 FLOORS = (
-    {"errors", "bits", "varint", "header", "parts", "container", "files", "metrics"},
+    {"errors", "bits", "varint", "header", "parts", "container", "limits", "files", "metrics"},
     {"images", "modes", "metadata", "rangecoder"},
     {"models", "registry", "info"},
-    {"codec", "rate"},
-    {"api", "training", "evaluate", "report", "pillow"},
+    {"codec", "rate", "region", "preview", "view"},
+    {"api", "codecobject", "training", "evaluate", "report", "pillow"},
     {"cli", "__main__"},
 )
 FLOOR = {name: number for number, names in enumerate(FLOORS) for name in names}

@@ -54,7 +54,7 @@ def run_batch(task: Task, describe: Describe, plan: Plan, settings: BatchSetting
             for job, outcome in zip(doable, outcomes, strict=True):
                 written = _write(job, outcome, settings.force, plan.makes_folders)
                 if isinstance(written, Output):
-                    reporter.done(job, written)
+                    codes += [1] if reporter.done(job, written) else []
                 else:
                     codes.append(reporter.failed(job, written))
     if not codes:

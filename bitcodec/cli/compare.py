@@ -8,16 +8,25 @@ from typing import Any
 
 import click
 
+from bitcodec.cli.complete import complete_files
 from bitcodec.errors import BitcodecError, FileError, ImageError
 from bitcodec.files import atomic_write, read_file
 
 
 @click.command("compare")
-@click.argument("original", metavar="A.png")
-@click.argument("files", metavar="B.bin [C.jpg ...]", nargs=-1, required=True)
+@click.argument("original", metavar="A.png", shell_complete=complete_files)
+@click.argument(
+    "files", metavar="B.bin [C.jpg ...]", nargs=-1, required=True, shell_complete=complete_files
+)
 @click.option("-o", "--output", metavar="PAGE.html", help="Also write a page to look at them in.")
 @click.option("-f", "--force", is_flag=True, help="Overwrite the page.")
-@click.option("--device", type=click.Choice(["auto", "cpu", "cuda"]), default="auto")
+@click.option(
+    "--device",
+    type=click.Choice(["auto", "cpu", "cuda"]),
+    default="auto",
+    show_default=True,
+    help="Where the network runs; auto: on CUDA if there is a device.",
+)
 @click.option("--quiet", is_flag=True, help="Print errors only.")
 @click.option("--json", "as_json", is_flag=True, help="One JSON object a file on stdout.")
 def compare_command(

@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 import io
+import os
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, BinaryIO
 
 import click
 
-from bitcodec.cli.batch import read_source, run_batch
+from bitcodec import container
+from bitcodec.cli.batch import run_batch
+from bitcodec.cli.complete import complete_files, complete_models
 from bitcodec.cli.options import batch_options, batch_settings
 from bitcodec.cli.plan import FILE_SUFFIXES, STREAM, Naming, Plan, plan_jobs
 from bitcodec.cli.pool import Output
+from bitcodec.cli.views import describe_damage, open_source, scale_of, view_options
 from bitcodec.errors import FileError
 
 if TYPE_CHECKING:
@@ -43,24 +47,43 @@ class Decode:
     model: str | None
     device: str
     max_pixels: int
+    crop: tuple[int, int, int, int] | None = None
+    scale: str | None = None
+    partial: bool = False
 
     def __call__(self, source: str) -> Output:
         """Decode one file; a BitcodecError where that cannot be."""
-        from bitcodec import api
-        from bitcodec.info import read_info
+        with open_source(source, whole=self.crop is None or self.partial) as file:
+            return self._decode(file)
 
-        data = read_source(source)
-        info = read_info(data)
+    def _decode(self, file: BinaryIO) -> Output:
+        from bitcodec import api
+        from bitcodec.info import info_of
+
+        layout = container.load_header(file)
+        info = info_of(layout)
         wanted = self.model or bytes.fromhex(info.model_id)
         model = api.cached_model(wanted, self.device)  # not on the clock
         started = time.perf_counter()
-        image = api.decode(data, model=model, max_pixels=self.max_pixels)
+        size = file.seek(0, os.SEEK_END)
+        file.seek(0)
+        options: dict[str, Any] = {
+            "model": model,
+            "max_pixels": self.max_pixels,
+            "crop": self.crop,
+            "scale": scale_of(self.scale),
+        }
+        lost: list[str] = []
+        if self.partial:
+            image, lost = api.decode_partial(file.read(), **options)
+        else:
+            image = api.decode(file, **options)
         encoded = save_bytes(image, self.format)
-        record = {
+        record: dict[str, Any] = {
             "width": image.width,
             "height": image.height,
             "pixels": image.width * image.height,
-            "input_bytes": len(data),
+            "input_bytes": size,
             "output_bytes": len(encoded),
             "bpp": info.bpp,
             "seconds": time.perf_counter() - started,
@@ -68,7 +91,9 @@ class Decode:
             "model_id": info.model_id,
             "mode": image.mode,
         }
-        return Output(encoded, record)
+        if self.partial:
+            record["damaged"] = lost
+        return Output(encoded, record, damage=describe_damage(lost, layout.header))
 
 
 def save_bytes(image: Image.Image, format_name: str) -> bytes:
@@ -113,8 +138,17 @@ def describe(record: Mapping[str, Any]) -> str:
 
 
 @click.command("decode")
-@click.argument("inputs", metavar="IN [OUT]", nargs=-1, required=True)
-@click.option("-m", "--model", help="Weights file, if it is not among those of `models`.")
+@click.argument(
+    "inputs", metavar="IN [OUT]", nargs=-1, required=True, shell_complete=complete_files
+)
+@click.option(
+    "-m",
+    "--model",
+    show_default="the one that the file names",
+    shell_complete=complete_models,
+    help="Weights file, if it is not among those of `models`.",
+)
+@view_options
 @batch_options
 def decode_command(inputs: tuple[str, ...], **options: Any) -> int:
     """Decode .bin files to pictures.
@@ -128,6 +162,8 @@ def decode_command(inputs: tuple[str, ...], **options: Any) -> int:
       bitcodec decode photo.bin
       bitcodec decode photo.bin photo.jpg
       bitcodec decode -r bin -o png/
+      bitcodec decode --crop 4096,2048,512,512 photo.bin part.png
+      bitcodec decode --scale 1/8 photo.bin small.png
       bitcodec decode - - <photo.bin >photo.png
     """
     settings = batch_settings(options)

@@ -11,6 +11,7 @@ import click
 
 from bitcodec import registry
 from bitcodec.cli.batch import read_source, run_batch
+from bitcodec.cli.complete import complete_files, complete_models
 from bitcodec.cli.options import batch_options, batch_settings
 from bitcodec.cli.plan import PICTURE_SUFFIXES, Naming, plan_jobs
 from bitcodec.cli.pool import Output
@@ -88,25 +89,46 @@ def describe(record: Mapping[str, Any]) -> str:
 
 
 @click.command("encode")
-@click.argument("inputs", metavar="IN [OUT]", nargs=-1, required=True)
-@click.option("-m", "--model", help="Model name, or path of a weights file; see `models`.")
+@click.argument(
+    "inputs", metavar="IN [OUT]", nargs=-1, required=True, shell_complete=complete_files
+)
 @click.option(
-    "-q", "--quality", type=click.IntRange(1, 100), help="1 (smallest file) to 100 (best)."
+    "-m",
+    "--model",
+    show_default=registry.DEFAULT_MODEL,
+    shell_complete=complete_models,
+    help="Model name, or path of a weights file; see `models`.",
+)
+@click.option(
+    "-q",
+    "--quality",
+    type=click.IntRange(1, 100),
+    show_default="the model's own",
+    help="1 (smallest file) to 100 (best picture).",
 )
 @click.option(
     "--bpp",
     type=click.FloatRange(min=0, min_open=True),
     help="Aim at this many bits per pixel, of the whole file.",
 )
-@click.option("--size", type=click.IntRange(min=1), help="At most this many bytes.")
+@click.option(
+    "--size", type=click.IntRange(min=1), help="At most this many bytes, of the whole file."
+)
 @click.option(
     "--psnr", type=click.FloatRange(min=0, min_open=True), help="At least this PSNR, in dB."
 )
 @click.option(
-    "-e", "--effort", type=click.IntRange(0, 9), help="0 (fast) to 9 (smallest); same decoder."
+    "-e",
+    "--effort",
+    type=click.IntRange(0, 9),
+    show_default="5",
+    help="0 (fast) to 9 (smallest file); decoding is the same.",
 )
 @click.option(
-    "--tile", type=click.IntRange(16, 65536), help="Edge of a payload tile: a multiple of 16."
+    "--tile",
+    type=click.IntRange(16, 65536),
+    show_default="1024",
+    help="Edge in pixels of the tiles that are coded apart: a multiple of 16.",
 )
 @batch_options
 def encode_command(inputs: tuple[str, ...], **options: Any) -> int:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from bitcodec.cli.complete import complete_files, complete_models
 from bitcodec.cli.lists import NumberList, words
 from bitcodec.cli.plan import PICTURE_SUFFIXES
 from bitcodec.errors import BitcodecError, FileError
@@ -27,9 +28,14 @@ _DRAWN = 5  # published curves in the plots, unless others are named: more canno
 
 
 @click.command("eval")
-@click.argument("paths", metavar="DIR", nargs=-1, required=True)
+@click.argument("paths", metavar="DIR", nargs=-1, required=True, shell_complete=complete_files)
 @click.option(
-    "-m", "--model", "models", multiple=True, help="Model name or weights file; repeatable."
+    "-m",
+    "--model",
+    "models",
+    multiple=True,
+    shell_complete=complete_models,
+    help="Model name or weights file; repeatable.",
 )
 @click.option("--no-model", is_flag=True, help="Measure only the other codecs.")
 @click.option(
@@ -38,16 +44,22 @@ _DRAWN = 5  # published curves in the plots, unless others are named: more canno
     "qualities",
     type=NumberList(int, 1, 100),
     default=(),
-    help="Qualities of the models.",
+    help="Qualities of the models: whole numbers from 1 to 100, with commas.",
 )
 @click.option(
     "--bpp",
     "bpps",
     type=NumberList(float, 1e-3, 24),
     default=(),
-    help="Target rates of the models.",
+    help="Target rates of the models: bits per pixel from 0.001 to 24, with commas.",
 )
-@click.option("-e", "--effort", type=click.IntRange(0, 9), help="Of the models' encoder.")
+@click.option(
+    "-e",
+    "--effort",
+    type=click.IntRange(0, 9),
+    show_default="5",
+    help="Of the models' encoder: 0 (fast) to 9 (smallest files).",
+)
 @click.option(
     "--codec",
     "codecs",
@@ -81,7 +93,13 @@ _DRAWN = 5  # published curves in the plots, unless others are named: more canno
     help="File sizes in the viewer, in bpp.",
 )  # fmt: skip
 @click.option("--no-page", is_flag=True, help="No pictures in the report (same as --pages 0).")
-@click.option("--device", type=click.Choice(["auto", "cpu", "cuda"]), default="auto")
+@click.option(
+    "--device",
+    type=click.Choice(["auto", "cpu", "cuda"]),
+    default="auto",
+    show_default=True,
+    help="Where the networks run; auto: on CUDA if there is a device.",
+)
 @click.option("--quiet", is_flag=True, help="Print errors only.")
 @click.option("--json", "as_json", is_flag=True, help="Print all results as one JSON object.")
 def eval_command(paths: tuple[str, ...], **options: Any) -> int:

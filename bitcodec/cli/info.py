@@ -10,6 +10,7 @@ import click
 
 from bitcodec import container
 from bitcodec.cli.batch import read_source
+from bitcodec.cli.complete import complete_files
 from bitcodec.errors import BitcodecError
 from bitcodec.info import Info, info_of
 
@@ -27,9 +28,12 @@ _UNITS = {
 
 
 @click.command("info")
-@click.argument("inputs", metavar="IN...", nargs=-1, required=True)
+@click.argument("inputs", metavar="IN...", nargs=-1, required=True, shell_complete=complete_files)
 @click.option("--json", "as_json", is_flag=True, help="One JSON object a file on stdout.")
-def info_command(inputs: tuple[str, ...], as_json: bool) -> int:
+@click.option(
+    "--max-pixels", type=click.IntRange(min=1), help="Refuse pictures with more; no limit if unset."
+)
+def info_command(inputs: tuple[str, ...], as_json: bool, max_pixels: int | None) -> int:
     """Show what .bin files say of themselves.
 
     Every field of the header, the sizes, and for the model `sign` the figure
@@ -45,7 +49,7 @@ def info_command(inputs: tuple[str, ...], as_json: bool) -> int:
     exit_codes = []
     for source in inputs:
         try:
-            _show(source, as_json, named=len(inputs) > 1)
+            _show(source, as_json, max_pixels, named=len(inputs) > 1)
         except BitcodecError as error:
             click.echo(f"bitcodec: error: {source}: {error}", err=True)
             if as_json:
@@ -57,9 +61,9 @@ def info_command(inputs: tuple[str, ...], as_json: bool) -> int:
     return exit_codes[0] if len(inputs) == 1 else 1
 
 
-def _show(source: str, as_json: bool, *, named: bool) -> None:
+def _show(source: str, as_json: bool, max_pixels: int | None, *, named: bool) -> None:
     data = read_source(source)
-    info = info_of(container.read_header(data))
+    info = info_of(container.read_header(data, max_pixels=max_pixels))
     damage: BitcodecError | None = None
     try:
         container.read(data, max_pixels=info.width * info.height)

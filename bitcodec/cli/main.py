@@ -12,6 +12,7 @@ from types import FrameType
 from typing import Any, NoReturn
 
 import click
+from click.shell_completion import CompletionItem
 
 from bitcodec import __version__
 from bitcodec.errors import BitcodecError, FileError
@@ -57,6 +58,15 @@ class LazyGroup(click.Group):
             names = ", ".join(COMMANDS)
             raise click.UsageError(f"unknown command {args[0]!r} (one of {names})", ctx)
         return super().resolve_command(ctx, args)
+
+    def shell_complete(self, ctx: click.Context, incomplete: str) -> list[CompletionItem]:
+        """Sub-commands and options, without importing the sub-commands' modules."""
+        found = [
+            CompletionItem(name, help=row[2])
+            for name, row in COMMANDS.items()
+            if name.startswith(incomplete)
+        ]
+        return found + click.Command.shell_complete(self, ctx, incomplete)
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """The list of commands in `--help`, without importing them."""

@@ -8,6 +8,7 @@ from typing import Any, TypeVar
 import click
 
 from bitcodec.cli.batch import BatchSettings
+from bitcodec.cli.complete import complete_files
 from bitcodec.container import DEFAULT_MAX_PIXELS
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -17,6 +18,7 @@ _BATCH = [
         "-o",
         "--output",
         metavar="DIR/",
+        shell_complete=complete_files,
         help="Folder for the outputs, made if missing; needed for several inputs. "
         "For a single input it may be a file.",
     ),
@@ -43,7 +45,7 @@ _MACHINE = [
         type=click.Choice(["auto", "cpu", "cuda"]),
         default="auto",
         show_default=True,
-        help="Where the network runs.",
+        help="Where the network runs; auto: on CUDA if there is a device.",
     ),
     click.option(
         "--max-pixels",

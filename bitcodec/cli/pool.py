@@ -21,11 +21,15 @@ _DIED = "the worker process died (out of memory?)"
 
 @dataclass(frozen=True)
 class Output:
-    """What a task made of a file: the bytes to write, figures to report, notes to show."""
+    """What a task made of a file: the bytes to write, figures to report, notes to show.
+
+    ``damage`` says what is missing where the output was saved out of a damaged input.
+    """
 
     data: bytes
     record: dict[str, Any] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
+    damage: str | None = None
 
 
 @dataclass(frozen=True)

@@ -56,8 +56,8 @@ class Reporter:
         if kind is None and self.count > 1:
             self._total()
 
-    def done(self, job: Job, output: Output) -> None:
-        """A file has been written."""
+    def done(self, job: Job, output: Output) -> bool:
+        """A file has been written; returns whether anything was lost in it."""
         self.files += 1
         record = output.record
         for key in _SUMMED:
@@ -68,7 +68,10 @@ class Reporter:
         self._line(f"{source} -> {_shown(job.target, 'stdout')}: {self.describe(record)}")
         if self.verbose:
             self._line("  " + ", ".join(f"{key} {value}" for key, value in record.items()))
+        if output.damage:
+            self._line(f"bitcodec: error: {source}: {output.damage}", always=True)
         self._finish({"input": job.source, "output": job.target, **record})
+        return output.damage is not None
 
     def failed(self, job: Job, failure: Failure) -> int:
         """A file has failed; returns its exit code. Failures are told even with --quiet."""

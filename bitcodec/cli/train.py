@@ -38,7 +38,7 @@ from bitcodec.errors import TrainingError
     type=click.Choice(["auto", "cpu", "cuda"]),
     default="auto",
     show_default=True,
-    help="Where to train.",
+    help="Where to train; auto: on CUDA if there is a device.",
 )
 @click.option("--quiet", is_flag=True, help="Print errors only.")
 def train_command(

@@ -1,0 +1,1 @@
+"""The model families, their parts, and weights files."""

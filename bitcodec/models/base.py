@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import abc
-from typing import Any, ClassVar
+from typing import Any, ClassVar, TypeVar
 
 import numpy as np
+import torch
 from torch import nn
 
 from bitcodec.header import Coder
 
 STRIDE = 16  #: pixels a latent position stands for, each way
+
+M = TypeVar("M", bound="Model")
 
 
 class Model(nn.Module, abc.ABC):
@@ -26,6 +29,7 @@ class Model(nn.Module, abc.ABC):
         coder: how payloads are coded.
         halo_in: pixels of context that analysis needs, a multiple of 16.
         halo_out: latents of context that synthesis needs.
+        has_low_bands: whether there is :meth:`preview_tile`.
         name: what the user calls the weights; "" for a model that was never saved.
         model_id: 8 bytes, see :mod:`bitcodec.models.weights`; zeros if never saved.
     """
@@ -34,9 +38,18 @@ class Model(nn.Module, abc.ABC):
     coder: ClassVar[Coder]
     halo_in: ClassVar[int]
     halo_out: ClassVar[int]
+    has_low_bands: ClassVar[bool] = False
     name: str = ""
     model_id: bytes = bytes(8)
     config: Any
+
+    def place(self: M, device: torch.device) -> M:
+        """Move to a device, in the memory layout that convolutions are fastest in."""
+        moved = self.to(device)
+        for value in (*moved.parameters(), *moved.buffers()):
+            if value.dim() == 4:
+                value.data = value.data.contiguous(memory_format=torch.channels_last)
+        return moved
 
     @abc.abstractmethod
     def rate_for_quality(self, quality: int) -> int:
@@ -86,3 +99,23 @@ class Model(nn.Module, abc.ABC):
     @abc.abstractmethod
     def synthesize_pixels(self, latents: np.ndarray, rate: int) -> np.ndarray:
         """Quantised latents (C, h, w) to pixels, uint8 (16 h, 16 w, 3)."""
+
+    def preview_tile(
+        self, payload: bytes, shape: tuple[int, int], rate: int, reduce: int
+    ) -> np.ndarray:
+        """About the tile's pixels averaged over squares, from its low frequencies alone.
+
+        Args:
+            payload: what :meth:`encode_tile` returned; it need not be valid to its end.
+            shape: (h, w) of the tile in latents.
+            rate: as in the header.
+            reduce: 2, 4, 8 or 16.
+
+        Returns:
+            uint8 (16 h / reduce, 16 w / reduce, 3).
+
+        Raises:
+            ContainerError: the payload is not one this model could have made.
+            NotImplementedError: the family's latents are not ordered by frequency.
+        """
+        raise NotImplementedError

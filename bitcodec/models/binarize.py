@@ -12,6 +12,7 @@ it was hard tanh (straight-through estimator, their equation 4).
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any, Literal, cast
 
 import torch
@@ -37,6 +38,9 @@ class _SignHardTanh(torch.autograd.Function):
         return grads[0] * (y.abs() <= 1).to(grads[0].dtype), None
 
 
+_apply: Callable[..., Any] = _SignHardTanh.apply
+
+
 def hard_sigmoid(y: Tensor) -> Tensor:
     """clip((y + 1) / 2, 0, 1): Courbariaux et al., equation 3.
 
@@ -59,7 +63,7 @@ def binary_tanh(y: Tensor) -> Tensor:
         +1 or -1 in the shape and dtype of ``y``. The gradient is passed on where
         |y| <= 1 and is zero elsewhere (Courbariaux et al., equations 1 and 4).
     """
-    return cast(Tensor, _SignHardTanh.apply(y, None))
+    return cast(Tensor, _apply(y, None))
 
 
 def stochastic_binary_tanh(y: Tensor, generator: torch.Generator | None = None) -> Tensor:
@@ -78,7 +82,7 @@ def stochastic_binary_tanh(y: Tensor, generator: torch.Generator | None = None) 
     """
     uniform = torch.rand(y.shape, generator=generator, device=y.device, dtype=torch.float32)
     threshold = (2 * uniform - 1).to(y.dtype)  # y >= u  <=>  hard_sigmoid(y) >= (u + 1) / 2
-    return cast(Tensor, _SignHardTanh.apply(y, threshold))
+    return cast(Tensor, _apply(y, threshold))
 
 
 def binarize(y: Tensor, rule: Rule = "deterministic", levels: Levels = "plus-minus") -> Tensor:

@@ -17,11 +17,9 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from bitcodec.models import fixedpoint as fx
+from bitcodec.models.ladder_config import LadderConfig
 from bitcodec.models.order import GROUPS, pass_map
 from bitcodec.models.transform import STEP_MIDDLE
-
-STATE = 192
-HIDDEN = 128
 
 
 def round_ste(x: Tensor) -> Tensor:
@@ -38,17 +36,17 @@ def fake_weight(w: Tensor) -> Tensor:
 class Head(nn.Module):
     """State to two numbers for each latent of a group."""
 
-    def __init__(self, size: int) -> None:
+    def __init__(self, size: int, state: int, hidden: int) -> None:
         super().__init__()
-        self.dw = nn.Conv2d(STATE, STATE, 5, padding=2, groups=STATE)
-        self.a = nn.Conv2d(STATE, HIDDEN, 1)
-        self.b = nn.Conv2d(HIDDEN, HIDDEN, 1)
-        self.o = nn.Conv2d(HIDDEN, 3 * size, 1)
+        self.dw = nn.Conv2d(state, state, 5, padding=2, groups=state)
+        self.a = nn.Conv2d(state, hidden, 1)
+        self.b = nn.Conv2d(hidden, hidden, 1)
+        self.o = nn.Conv2d(hidden, 3 * size, 1)
         # range of t + dw(t), for the integer form; set by calibration
-        self.register_buffer("reach", torch.full((STATE,), 12.0))
+        self.register_buffer("reach", torch.full((state,), 12.0))
 
     def forward(self, s: Tensor, quantized: bool) -> Tensor:
-        """S (N, 192, h, w) to (N, 3 size, h, w): asinh of the centre, log of twice the scale."""
+        """S (N, state, h, w) to (N, 3 size, h, w): asinh of the centre, log of twice the scale."""
         if not quantized:
             t = F.relu6(s)
             t = F.relu6(self.a(t + self.dw(t)))
@@ -56,7 +54,7 @@ class Head(nn.Module):
             out: Tensor = self.o(t)
             return out
         t = _relu6_8bit(s)
-        u = t + _conv(self.dw, t, padding=2, groups=STATE)
+        u = t + _conv(self.dw, t, padding=2, groups=t.shape[1])
         unit = (cast(Tensor, self.reach) / 127)[:, None, None]
         u = round_ste(u / unit).clamp(-127, 127) * unit
         # the int8 scale of `a` is taken after folding the units of its inputs into it
@@ -80,19 +78,21 @@ class Context(nn.Module):
     Shapes are (N, C, h, w) with h and w in latents.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, config: LadderConfig | None = None) -> None:
         super().__init__()
-        self.base = nn.Parameter(torch.zeros(1, STATE, 1, 1))
-        self.dl = nn.Parameter(torch.zeros(1, STATE, 1, 1))
+        self.config = config or LadderConfig()
+        state = self.config.state
+        self.base = nn.Parameter(torch.zeros(1, state, 1, 1))
+        self.dl = nn.Parameter(torch.zeros(1, state, 1, 1))
         kernels = [5 if g < 4 else 3 for g in range(len(GROUPS))]
         self.emb = nn.ModuleList(
-            nn.Conv2d(group.size, STATE, k, padding=k // 2, bias=False)
+            nn.Conv2d(group.size, state, k, padding=k // 2, bias=False)
             for group, k in zip(GROUPS, kernels, strict=True)
         )
         self.pos = nn.ParameterList(
-            nn.Parameter(torch.zeros(group.passes, 1, STATE, 1, 1)) for group in GROUPS
+            nn.Parameter(torch.zeros(group.passes, state, 1, 1)) for group in GROUPS
         )
-        self.heads = nn.ModuleList(Head(group.size) for group in GROUPS)
+        self.heads = nn.ModuleList(Head(group.size, state, self.config.hidden) for group in GROUPS)
 
     def start(self, step: Tensor, h: int, w: int) -> Tensor:
         """The state before anything is decoded; step (N, 1, 1, 1)."""

@@ -61,7 +61,7 @@ def _export_head(head: Head, target: IntegerHead, size: int) -> None:
 @torch.no_grad()
 def export_context(context: Context) -> IntegerContext:
     """The integer form of a context model, proved exact (WeightsError if it is not)."""
-    out = IntegerContext()
+    out = IntegerContext(context.config)
     dl = context.dl.flatten().double()
     base = context.base.flatten().double() - dl * math.log(STEP_MIDDLE)
     out.base.copy_(torch.floor(base * fx.STATE + 0.5))
@@ -77,7 +77,7 @@ def export_context(context: Context) -> IntegerContext:
         emb = cast(nn.Conv2d, context.emb[index])
         _fill(cast(_Scaled, out.emb[index]), emb.weight, None, 1 / fx.COMPAND, 1 / fx.STATE)
         out.most[index] = min(127, (fx.EXACT - 1) // cast(_Scaled, out.emb[index]).bound(1))
-        pos = context.pos[index][:, 0, :, 0, 0].double()
+        pos = context.pos[index][:, :, 0, 0].double()
         getattr(out, f"pos{index}").copy_(torch.floor(pos * fx.STATE + 0.5))
         _export_head(
             cast(Head, context.heads[index]), cast(IntegerHead, out.heads[index]), group.size

@@ -20,11 +20,9 @@ from torch.nn import functional as F
 
 from bitcodec.errors import WeightsError
 from bitcodec.models import fixedpoint as fx
+from bitcodec.models.ladder_config import LadderConfig
 from bitcodec.models.order import CHANNELS, GROUPS, pass_map
 from bitcodec.models.tables import COMPAND_SIZE, UNARY
-
-STATE = 192
-HIDDEN = 128
 
 #: visit(group, indices, centre, scale): indices (n,) of positions in raster order, centre (C, n)
 #: in eighths of a level, scale (C, n) codes 0..63; returns the latents (C, n), integers.
@@ -81,16 +79,16 @@ class IntegerHead(nn.Module):
 
     same: Tensor
 
-    def __init__(self, size: int) -> None:
+    def __init__(self, size: int, state: int, hidden: int) -> None:
         super().__init__()
-        self.dw = _Scaled(STATE, 1, 5, groups=STATE)
-        self.register_buffer("same", _int(STATE, dtype=torch.int64))  # of t itself, over 2**dw.k
-        self.a = _Scaled(HIDDEN, STATE, 1)
-        self.b = _Scaled(HIDDEN, HIDDEN, 1)
-        self.o = _Scaled(2 * size, HIDDEN, 1)
+        self.dw = _Scaled(state, 1, 5, groups=state)
+        self.register_buffer("same", _int(state, dtype=torch.int64))  # of t itself, over 2**dw.k
+        self.a = _Scaled(hidden, state, 1)
+        self.b = _Scaled(hidden, hidden, 1)
+        self.o = _Scaled(2 * size, hidden, 1)
 
     def forward(self, s: Tensor) -> Tensor:
-        """Integers S (1, 192, h, w) to codes (1, 2 size, h, w), centres first."""
+        """Integers S (1, state, h, w) to codes (1, 2 size, h, w), centres first."""
         kind = self.dw.weight.new_zeros(()).to(s.dtype).dtype
         t = _floor_half(s.double() * (255 / 6 / fx.STATE)).clamp(0, 255)
         same = self.same.double() / torch.pow(2.0, self.dw.k.double())
@@ -112,10 +110,12 @@ class IntegerContext(nn.Module):
     orders: Tensor
     most: Tensor
 
-    def __init__(self) -> None:
+    def __init__(self, config: LadderConfig | None = None) -> None:
         super().__init__()
-        self.register_buffer("base", _int(STATE))
-        self.register_buffer("slope", _int(STATE))  # per step code, over 2**16
+        config = config or LadderConfig()
+        state = config.state
+        self.register_buffer("base", _int(state))
+        self.register_buffer("slope", _int(state))  # per step code, over 2**16
         self.register_buffer("compand", _int(COMPAND_SIZE, dtype=torch.uint8))
         self.register_buffer("centre", _int(2 * fx.CENTRE_MAX + 1))
         self.register_buffer("probability", _int(fx.FRACTIONS * fx.SCALES, 2 + 2 * UNARY))
@@ -124,11 +124,13 @@ class IntegerContext(nn.Module):
         self.register_buffer("most", _int(len(GROUPS)))
         kernels = [5 if g < 4 else 3 for g in range(len(GROUPS))]
         self.emb = nn.ModuleList(
-            _Scaled(STATE, group.size, k) for group, k in zip(GROUPS, kernels, strict=True)
+            _Scaled(state, group.size, k) for group, k in zip(GROUPS, kernels, strict=True)
         )
-        self.heads = nn.ModuleList(IntegerHead(group.size) for group in GROUPS)
+        self.heads = nn.ModuleList(
+            IntegerHead(group.size, state, config.hidden) for group in GROUPS
+        )
         for index, group in enumerate(GROUPS):
-            self.register_buffer(f"pos{index}", _int(group.passes, STATE))
+            self.register_buffer(f"pos{index}", _int(group.passes, state))
         self.dtype = torch.float32
 
     def prepare(self, dtype: torch.dtype = torch.float32) -> None:
@@ -164,7 +166,7 @@ class IntegerContext(nn.Module):
 
     def _start(self, step_code: int, h: int, w: int) -> Tensor:
         s = self.base.double() + _floor_half(self.slope.double() * step_code / 65536)
-        return s[None, :, None, None].expand(1, STATE, h, w)
+        return s[None, :, None, None].expand(1, -1, h, w)
 
     def _embed(self, index: int, e: np.ndarray) -> Tensor | float:
         if not e.any():  # no bias: nothing in, nothing out
@@ -180,7 +182,9 @@ class IntegerContext(nn.Module):
         return np.copysign(size, q) if size.any() else size
 
     @torch.inference_mode()
-    def walk(self, step_code: int, h: int, w: int, visit: Visit) -> np.ndarray:
+    def walk(
+        self, step_code: int, h: int, w: int, visit: Visit, groups: int = len(GROUPS)
+    ) -> np.ndarray:
         """Go through all groups and passes; ``visit`` codes each, in either direction.
 
         Args:
@@ -188,13 +192,14 @@ class IntegerContext(nn.Module):
             h: rows of latents.
             w: columns of latents.
             visit: see :data:`Visit`.
+            groups: stop after so many, with zeros for the rest.
 
         Returns:
             What ``visit`` returned, in place: int32 (768, h, w).
         """
         s = self._start(step_code, h, w)
         q = np.zeros((CHANNELS, h * w), np.int32)
-        for index, group in enumerate(GROUPS):
+        for index, group in enumerate(GROUPS[:groups]):
             where = pass_map(group.passes, h, w).ravel()
             pos = cast(Tensor, getattr(self, f"pos{index}")).double()
             e = np.zeros((group.size, h, w))

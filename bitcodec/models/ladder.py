@@ -6,23 +6,27 @@ One model serves all rates; the header's rate is the step code, step = 2 ** (cod
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+import threading
 from typing import ClassVar
 
 import numpy as np
 import torch
 from torch import Tensor
+from torch.nn import functional as F
 
 from bitcodec.errors import ContainerError
 from bitcodec.header import Coder
 from bitcodec.models.base import Model
 from bitcodec.models.export import STEP_CODES
 from bitcodec.models.integer import IntegerContext
+from bitcodec.models.ladder_config import LadderConfig
 from bitcodec.models.latentcoder import LatentCoder
+from bitcodec.models.order import GROUPS, low_groups
 from bitcodec.models.transform import Transform
 
 LOWEST_STEP, HIGHEST_STEP = 2.0, 512.0
 _QUALITY_STEPS = (256.0, 4.0)  #: steps of quality 1 and 100
+_making = threading.Lock()
 
 
 def step_of_code(code: int) -> float:
@@ -35,17 +39,6 @@ def code_of_step(step: float) -> int:
     return round(STEP_CODES * math.log2(step))
 
 
-@dataclass(frozen=True)
-class LadderConfig:
-    """Options of a :class:`LadderModel` that are not in its tensors.
-
-    Attributes:
-        rdo: weight of the squared error against bits in rate-distortion optimised rounding.
-    """
-
-    rdo: float = 16.0
-
-
 class LadderModel(Model):
     """Transform and integer context; made by :func:`bitcodec.models.export.export_context`."""
 
@@ -53,12 +46,13 @@ class LadderModel(Model):
     coder: ClassVar[Coder] = Coder.RANGED
     halo_in: ClassVar[int] = 192
     halo_out: ClassVar[int] = 12
+    has_low_bands: ClassVar[bool] = True
 
     def __init__(self, config: LadderConfig | None = None) -> None:
         super().__init__()
         self.config = config or LadderConfig()
-        self.transform = Transform()
-        self.context = IntegerContext()
+        self.transform = Transform(self.config)
+        self.context = IntegerContext(self.config)
         self._coder: LatentCoder | None = None
 
     def rate_for_quality(self, quality: int) -> int:
@@ -76,11 +70,12 @@ class LadderModel(Model):
         return range(code_of_step(HIGHEST_STEP), code_of_step(LOWEST_STEP) - 1, -1)
 
     def _latent_coder(self) -> LatentCoder:
-        if self._coder is None:
-            self.context.check()
-            self.context.prepare()
-            self._coder = LatentCoder(self.context)
-        return self._coder
+        with _making:  # threads may share a model
+            if self._coder is None:
+                self.context.check()
+                self.context.prepare()
+                self._coder = LatentCoder(self.context)
+            return self._coder
 
     def _step(self, rate: int) -> Tensor:
         return torch.full((1, 1, 1, 1), step_of_code(rate), device=self.transform.g.device)
@@ -108,3 +103,21 @@ class LadderModel(Model):
             q = torch.from_numpy(latents).to(self.transform.g.device)[None].float()
             x = self.transform.synthesize(q, self._step(rate))[0]
             return x.clamp(0, 255).round().to(torch.uint8).permute(1, 2, 0).cpu().numpy()
+
+    def preview_tile(
+        self, payload: bytes, shape: tuple[int, int], rate: int, reduce: int
+    ) -> np.ndarray:
+        """The low groups through the block transform, averaged; the residual paths are left out."""
+        if rate not in self.rates():
+            raise ContainerError(f"step code {rate} is out of range")
+        groups = low_groups(reduce)
+        stop = GROUPS[groups - 1].stop
+        q = self._latent_coder().decode(payload, *shape, rate, groups)[:stop]
+        t = self.transform
+        with torch.inference_mode():
+            y_hat = torch.from_numpy(q).to(t.g.device)[None].float() * torch.exp(-t.g[:, :stop])
+            # The mean of a sum of kernels is the sum of their means, so they are averaged instead.
+            kernels = F.avg_pool2d(t.ws[:stop], reduce)
+            x = F.conv_transpose2d(y_hat * self._step(rate), kernels, stride=16 // reduce)
+            x = (x[0] + 128).clamp(0, 255).round().to(torch.uint8)
+            return x.permute(1, 2, 0).cpu().numpy()

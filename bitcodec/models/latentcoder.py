@@ -61,11 +61,16 @@ class LatentCoder:
             self._put(out, q.ravel(), m.ravel(), row.ravel())
             return q
 
-        q = self.context.walk(step_code, *y.shape[1:], visit)
+        q = self.context.walk(step_code, y.shape[1], y.shape[2], visit)
         return out.payload(), q
 
-    def decode(self, payload: bytes, h: int, w: int, step_code: int) -> np.ndarray:
-        """The latents of a payload: int32 (768, h, w); ContainerError if it is not valid."""
+    def decode(
+        self, payload: bytes, h: int, w: int, step_code: int, groups: int | None = None
+    ) -> np.ndarray:
+        """The latents of a payload: int32 (768, h, w); ContainerError if it is not valid.
+
+        With ``groups``, only so many, from the lowest frequencies up; the rest are zeros.
+        """
         source = DecisionDecoder(payload)
 
         def visit(
@@ -74,6 +79,8 @@ class LatentCoder:
             m, row = _split(centre, scale)
             return self._get(source, m.ravel(), row.ravel()).reshape(m.shape)
 
+        if groups is not None:
+            return self.context.walk(step_code, h, w, visit, groups)
         q = self.context.walk(step_code, h, w, visit)
         source.finish()
         return q

@@ -101,6 +101,17 @@ def zigzag() -> list[tuple[int, int]]:
     return sorted(pairs, key=lambda p: (p[0] + p[1], p[0] if (p[0] + p[1]) % 2 else p[1]))
 
 
+def low_groups(reduce: int) -> int:
+    """How many groups, from the first, a picture at 1/reduce of its size needs (2, 4, 8, 16).
+
+    Those with the luma frequencies below 16 / reduce both ways, and the chroma group that comes
+    after them; the frequencies beyond average out.
+    """
+    edge = 16 // reduce
+    highest = max(k for k, (i, j) in enumerate(zigzag()) if i < edge and j < edge)
+    return 2 + next(n for n, (luma, _, high, _) in enumerate(_BANDS) if luma and high > highest)
+
+
 def _channel_table() -> tuple[np.ndarray, np.ndarray]:
     order = zigzag()
     colour: list[int] = []

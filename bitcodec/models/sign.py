@@ -309,7 +309,7 @@ class SignModel(Model):
             b = torch.from_numpy(latents).to(self._device)[None].float()
             if self.config.levels == "zero-one":
                 b = (b + 1) / 2
-            x = (self.decompress(b)[0] * 255).round().to(torch.uint8)
+            x: Tensor = (self.decompress(b)[0] * 255).round().to(torch.uint8)
             return x.permute(1, 2, 0).cpu().numpy()
 
     @property

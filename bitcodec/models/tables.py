@@ -33,16 +33,20 @@ def tail_orders() -> np.ndarray:
     return np.maximum(0, np.floor(np.log2(scales) + 0.5)).astype(np.uint8)
 
 
+def _sigmoid(z: np.ndarray) -> np.ndarray:
+    return np.asarray(np.exp(-np.logaddexp(0, -z)), np.float64)
+
+
 def _mass(offset: np.ndarray, centre: np.ndarray, scale: np.ndarray) -> np.ndarray:
     """Probability of the level at ``offset`` from m, in the form that is exact in both tails."""
     d = -np.abs(offset - centre)
-    sigmoid = lambda z: np.exp(-np.logaddexp(0, -z))  # noqa: E731
-    return np.asarray(sigmoid((d + 0.5) / scale) - sigmoid((d - 0.5) / scale))
+    return _sigmoid((d + 0.5) / scale) - _sigmoid((d - 0.5) / scale)
 
 
 def _quantise(p: np.ndarray) -> np.ndarray:
     one = 1 << PROBABILITY_BITS
-    return np.clip(np.floor(p * one + 0.5), 1, one - 1).astype(np.int32)
+    levels = np.clip(np.floor(p * one + 0.5), 1, one - 1)
+    return np.asarray(levels, np.int32)
 
 
 def probability_table() -> np.ndarray:

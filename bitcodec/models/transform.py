@@ -26,10 +26,10 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from bitcodec.models.ladder_config import LadderConfig
 from bitcodec.models.order import CHANNELS, colour_of_channels, frequency_of_channels
 
 STEP_MIDDLE = 48.0  #: the step at which the step input of the networks is 0
-_WIDTH = 256
 
 
 def dct_kernels() -> Tensor:
@@ -84,28 +84,29 @@ def _zero(conv: nn.Conv2d) -> nn.Conv2d:
     return conv
 
 
-def _trunk() -> nn.Sequential:
-    """Coefficients and the step's plane to 256 channels, 4 blocks, back to coefficients."""
-    blocks = (Block(_WIDTH) for _ in range(4))
-    first, last = nn.Conv2d(CHANNELS + 1, _WIDTH, 1), _zero(nn.Conv2d(_WIDTH, CHANNELS, 1))
+def _trunk(width: int, count: int) -> nn.Sequential:
+    """Coefficients and the step's plane to ``width`` channels, blocks, back to coefficients."""
+    blocks = (Block(width) for _ in range(count))
+    first, last = nn.Conv2d(CHANNELS + 1, width, 1), _zero(nn.Conv2d(width, CHANNELS, 1))
     return nn.Sequential(first, *blocks, last)
 
 
 class PixelDown(nn.Module):
-    """The pixel path of g_a: (N, 3, 16 h, 16 w) to (N, 256, h, w)."""
+    """The pixel path of g_a: (N, 3, 16 h, 16 w) to (N, width, h, w)."""
 
-    def __init__(self) -> None:
+    def __init__(self, config: LadderConfig) -> None:
         super().__init__()
+        at4, at8 = config.pixels
         self.d4 = nn.Sequential(
-            nn.Conv2d(48, 64, 3, padding=1),
-            ResidualConv(64),
-            ResidualConv(64),
+            nn.Conv2d(48, at4, 3, padding=1),
+            ResidualConv(at4),
+            ResidualConv(at4),
             nn.PixelUnshuffle(2),
-            nn.Conv2d(256, 96, 1),
-            ResidualConv(96),
-            ResidualConv(96),
+            nn.Conv2d(4 * at4, at8, 1),
+            ResidualConv(at8),
+            ResidualConv(at8),
             nn.PixelUnshuffle(2),
-            nn.Conv2d(384, _WIDTH, 1),
+            nn.Conv2d(4 * at8, config.width, 1),
         )
 
     def forward(self, x: Tensor) -> Tensor:
@@ -115,17 +116,21 @@ class PixelDown(nn.Module):
 
 
 class PixelUp(nn.Module):
-    """The pixel path of g_s: (N, 256, h, w) and x1 (N, 3, 16 h, 16 w) to a correction of x1."""
+    """The pixel path of g_s: (N, width, h, w) and x1 (N, 3, 16 h, 16 w) to a correction of x1."""
 
-    def __init__(self) -> None:
+    def __init__(self, config: LadderConfig) -> None:
         super().__init__()
+        at4, at8 = config.pixels
         self.u8 = nn.Sequential(
-            nn.Conv2d(_WIDTH, 384, 1), nn.PixelShuffle(2), ResidualConv(96), ResidualConv(96)
+            nn.Conv2d(config.width, 4 * at8, 1),
+            nn.PixelShuffle(2),
+            ResidualConv(at8),
+            ResidualConv(at8),
         )
-        self.u4 = nn.Sequential(nn.Conv2d(96, 256, 1), nn.PixelShuffle(2))
-        self.inp = nn.Conv2d(48, 64, 3, padding=1)
-        self.body = nn.Sequential(ResidualConv(64), ResidualConv(64), ResidualConv(64))
-        self.out = _zero(nn.Conv2d(64, 48, 3, padding=1))
+        self.u4 = nn.Sequential(nn.Conv2d(at8, 4 * at4, 1), nn.PixelShuffle(2))
+        self.inp = nn.Conv2d(48, at4, 3, padding=1)
+        self.body = nn.Sequential(ResidualConv(at4), ResidualConv(at4), ResidualConv(at4))
+        self.out = _zero(nn.Conv2d(at4, 48, 3, padding=1))
 
     def forward(self, h: Tensor, x1: Tensor) -> Tensor:
         """The correction, (N, 3, 16 h, 16 w)."""
@@ -141,14 +146,15 @@ def _with_step(x: Tensor, step: Tensor) -> Tensor:
 class Transform(nn.Module):
     """g_a and g_s. Pixels are 0..255 here; ``step`` is (N, 1, 1, 1), positive."""
 
-    def __init__(self) -> None:
+    def __init__(self, config: LadderConfig | None = None) -> None:
         super().__init__()
+        c = config or LadderConfig()
         kernels = dct_kernels()
         self.wa = nn.Parameter(kernels.clone())
         self.ws = nn.Parameter(kernels.clone())
         self.g = nn.Parameter(torch.zeros(1, CHANNELS, 1, 1))
-        self.fa, self.fs = _trunk(), _trunk()
-        self.down, self.up = PixelDown(), PixelUp()
+        self.fa, self.fs = _trunk(c.width, c.blocks), _trunk(c.width, c.blocks)
+        self.down, self.up = PixelDown(c), PixelUp(c)
 
     def analyze(self, x: Tensor, step: Tensor) -> Tensor:
         """Pixels (N, 3, 16 h, 16 w) to latents in units of the step, (N, 768, h, w)."""
@@ -159,8 +165,8 @@ class Transform(nn.Module):
 
     def synthesize(self, q: Tensor, step: Tensor) -> Tensor:
         """Quantised latents (N, 768, h, w) to pixels (N, 3, 16 h, 16 w), not clamped."""
-        h = self.fs[:5](_with_step(q, step))
-        y_hat = q * torch.exp(-self.g) + self.fs[5](h)
+        h = self.fs[:-1](_with_step(q, step))
+        y_hat = q * torch.exp(-self.g) + self.fs[-1](h)
         x1 = F.conv_transpose2d(y_hat * step, self.ws, stride=16) / 128
         x_hat: Tensor = 128 * (x1 + step / STEP_MIDDLE * self.up(h, x1)) + 128
         return x_hat

@@ -47,9 +47,15 @@ def build(family: str, config: dict[str, Any]) -> Model:
     """A model of a family with random weights; WeightsError for a bad configuration."""
     classes: dict[str, tuple[type[Any], type[Model]]] = {"sign": (SignConfig, SignModel)}
     if family == "ladder":
-        from bitcodec.models.ladder import LadderConfig, LadderModel
+        from bitcodec.models.ladder import LadderModel
+        from bitcodec.models.ladder_config import LadderConfig
 
         classes["ladder"] = (LadderConfig, LadderModel)
+    if family == "ladder-float":
+        from bitcodec.models.ladder_config import LadderConfig
+        from bitcodec.models.ladder_float import LadderFloatModel
+
+        classes["ladder-float"] = (LadderConfig, LadderFloatModel)
     if family not in classes:
         raise WeightsError(f"unknown model family {family!r}")
     config_class, model_class = classes[family]
@@ -95,7 +101,7 @@ def load_weights(path: Path, *, device: str = "cpu") -> Model:
     try:
         with safe_open(path, framework="pt") as file:
             metadata = file.metadata() or {}
-            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+            tensors = {name: file.get_tensor(name) for name in file.keys()}
     except (OSError, SafetensorError) as error:
         raise WeightsError(f"{path}: cannot read weights: {error}") from error
     if FAMILY not in metadata or CONFIG not in metadata or ID not in metadata:
@@ -109,5 +115,4 @@ def load_weights(path: Path, *, device: str = "cpu") -> Model:
     except (RuntimeError, json.JSONDecodeError) as error:
         raise WeightsError(f"{path}: {str(error).splitlines()[0]}") from error
     model.name, model.model_id = path.stem, model_id
-    model = model.eval().requires_grad_(False).to(device)
-    return model.to(memory_format=torch.channels_last)  # type: ignore[no-any-return,call-overload]
+    return model.eval().requires_grad_(False).place(torch.device(device))

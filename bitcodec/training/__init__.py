@@ -1,0 +1,1 @@
+"""Training: configuration, data, tasks and the loop."""

@@ -79,7 +79,7 @@ class RunConfig:
         log_every: steps between rows of log.csv.
         save_every: steps between checkpoints.
         valid_every: steps between validations.
-        precision: "fp32", "bf16" (autocast) or "auto": bf16 on CUDA, fp32 on a CPU.
+        precision: "fp32", "bf16" (autocast) or "auto": bf16 where the processor has it.
         threads: torch threads; 0 leaves torch's default.
     """
 
@@ -164,14 +164,36 @@ def _parse_value(text: str) -> Any:
         return text  # a bare word is a string
 
 
+def recipe(family: str) -> Path:
+    """The configuration that the shipped weights of a family were trained with."""
+    path = Path(__file__).parent / "recipes" / f"{family}.toml"
+    if not path.is_file():
+        raise TrainingError(f"unknown family {family!r}")
+    return path
+
+
+def _family_of(settings: tuple[str, ...]) -> str:
+    chosen = [s.partition("=")[2] for s in settings if s.partition("=")[0].strip() == "family"]
+    return str(_parse_value(chosen[-1].strip())) if chosen else "sign"
+
+
 def load_config(path: Path | None, settings: tuple[str, ...] = ()) -> TrainConfig:
-    """Read a TOML file (None: all defaults) and apply ``key.sub=value`` settings in order."""
-    values: dict[str, Any] = {}
-    if path is not None:
-        try:
-            values = tomllib.loads(path.read_text("utf-8"))
-        except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
-            raise TrainingError(f"{path}: {error}") from error
+    """Read a configuration.
+
+    Args:
+        path: a TOML file; None takes the recipe of the family that ``settings`` names, sign
+            if they name none.
+        settings: ``key.sub=value``, applied in order.
+
+    Raises:
+        TrainingError: unreadable file, unknown key, wrong type.
+    """
+    if path is None:
+        path = recipe(_family_of(settings))
+    try:
+        values = tomllib.loads(path.read_text("utf-8"))
+    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        raise TrainingError(f"{path}: {error}") from error
     for setting in settings:
         key, sep, text = setting.partition("=")
         if not sep or not key.strip():

@@ -106,17 +106,18 @@ def _bf16(config: TrainConfig, device: torch.device) -> bool:
     kind = config.run.precision
     if kind not in ("auto", "fp32", "bf16"):
         raise TrainingError(f"run.precision must be auto, fp32 or bf16, not {kind!r}")
-    return kind == "bf16" or (kind == "auto" and device.type == "cuda")
+    native = device.type == "cuda" or getattr(torch.cpu, "_is_avx512_bf16_supported", bool)()
+    return kind == "bf16" or (kind == "auto" and native)
 
 
 def _initial_model(config: TrainConfig, task: Task, source: CropSource) -> Model:
     torch.manual_seed(config.run.seed)
-    if config.init and Path(config.init).suffix == ".safetensors":
+    if config.init.endswith(".safetensors") and ":" not in config.init:
         model = load_weights(Path(config.init)).float().requires_grad_(True)
-        if model.family != config.family:
+        if model.family != task.build(config).family:
             raise TrainingError(f"{config.init} holds {model.family}, not {config.family}")
         return model
-    model = build(config.family, config.model)
+    model = task.build(config)
     start = replace(source.config, crop=64, batch=3000 if len(source.pictures) > 20 else 200)
     crops = CropSource(source.pictures, start, config.run.seed, 0).batch(2**31)
     return task.start(model, config, crops.float() / 255) if config.init else model
@@ -139,11 +140,8 @@ class Trainer:
             valid, bad = load_pictures(Path(config.data.valid), 1)
             self.valid = [_centre(p, config.data.valid_edge) for p in valid]
             self.skipped += bad
-        model = _initial_model(config, self.task, self.source).to(self.device)
-        model = model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-        ema = build(model.family, _as_dict(model.config)).to(
-            self.device, memory_format=torch.channels_last
-        )
+        model = _initial_model(config, self.task, self.source).place(self.device)
+        ema = build(model.family, _as_dict(model.config)).place(self.device)
         ema.load_state_dict(model.state_dict())
         ema.eval().requires_grad_(False)
         groups = self.task.parameter_groups(model, config.optim.lr)
@@ -184,7 +182,7 @@ class Trainer:
                 f"the loss is {float(loss)} at step {s.step}; last.pt is from before"
             )
         s.optimizer.zero_grad(set_to_none=True)
-        loss.backward()
+        torch.autograd.backward(loss)
         torch.nn.utils.clip_grad_norm_(s.model.parameters(), o.clip)
         s.optimizer.step()
         s.step += 1
@@ -192,18 +190,21 @@ class Trainer:
         with torch.no_grad():
             for mean, now in zip(s.ema.parameters(), s.model.parameters(), strict=True):
                 mean.lerp_(now, 1 - decay)
-            for kept, now in zip(s.ema.buffers(), s.model.buffers(), strict=True):
-                kept.copy_(now)
+            for kept, new in zip(s.ema.buffers(), s.model.buffers(), strict=True):
+                kept.copy_(new)
         return {"loss": float(loss.detach()), **figures, "lr": lr}
 
     def validate(self) -> Validation | None:
         """Measure the moving average on real files, and keep it if it is the best so far."""
         if not self.valid or self.rank:
             return None
-        result = self.task.validate(self.state.ema, self.valid)
+        model = self.task.deployable(self.state.ema, self.source.pictures)
+        result = self.task.validate(model, self.valid)
         if result.score < self.state.best:
             self.state.best = result.score
-            save_weights(self.state.ema, self.out / "best.safetensors")
+            save_weights(model, self.out / "best.safetensors")
+            if model is not self.state.ema:  # what training can start from again
+                save_weights(self.state.ema, self.out / "best-float.safetensors")
         return result
 
     def log(self, result: Validation | None) -> str:

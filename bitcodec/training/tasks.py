@@ -13,9 +13,11 @@ from torch import Tensor, nn
 
 from bitcodec.codec import decode_container, encode_picture
 from bitcodec.container import read
+from bitcodec.errors import TrainingError
 from bitcodec.images import Picture
 from bitcodec.metrics import psnr
 from bitcodec.models.base import Model
+from bitcodec.models.weights import build
 from bitcodec.training.config import TrainConfig, from_dict
 
 
@@ -50,6 +52,14 @@ def measure(
 
 class Task(abc.ABC):
     """One family's part of the loop."""
+
+    def build(self, config: TrainConfig) -> Model:
+        """The model to train, before its start."""
+        return build(config.family, config.model)
+
+    def deployable(self, model: Model, pictures: list[np.ndarray]) -> Model:
+        """The form of a model that encodes and decodes; pictures are for calibration."""
+        return model
 
     @abc.abstractmethod
     def loss(
@@ -117,18 +127,29 @@ class SignTask(Task):
     def start(self, model: Model, config: TrainConfig, crops: Tensor) -> Model:
         """``init = "pca"``: see :mod:`bitcodec.training.warmstart`."""
         if config.init != "pca":
-            return model
+            raise TrainingError(f"init must be pca or a weights file, not {config.init!r}")
         from bitcodec.training.warmstart import warm_start
 
         return warm_start(model.config, crops)
 
 
 def make_task(config: TrainConfig) -> Task:
-    """The task of a family with the options in ``config.task``."""
+    """The task of a family with the options in ``config.task``.
+
+    Raises:
+        TrainingError: unknown family or option, or rates that the model does not have.
+    """
     if config.family == "ladder":
         from bitcodec.training.ladder_task import LadderTask
 
-        task: Task = from_dict(LadderTask, config.task, "task.")
-        return task
-    sign: Task = from_dict(SignTask, config.task, "task.")
+        ladder: Task = from_dict(LadderTask, config.task, "task.")
+        return ladder
+    if config.family != "sign":
+        raise TrainingError(f"unknown family {config.family!r}")
+    sign: SignTask = from_dict(SignTask, config.task, "task.")
+    most = config.model.get("m", 192)
+    if len(sign.channels) != len(sign.odds) or not sign.channels:
+        raise TrainingError("task.channels and task.odds must be lists of the same length")
+    if min(sign.channels) < 1 or max(sign.channels) > most:
+        raise TrainingError(f"task.channels must be in 1..{most}, the model's channels")
     return sign

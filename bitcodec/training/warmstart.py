@@ -11,6 +11,7 @@ start as the transpose. All of it then trains.
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from typing import cast
 
 import numpy as np
 import torch
@@ -70,7 +71,11 @@ def plan_bits(c: np.ndarray, m: int) -> _Plan:
 
 
 def _set_conv(
-    conv: nn.Module, basis: np.ndarray, cin: int, cout: int, paired: tuple[bool, bool]
+    conv: nn.Conv2d | nn.ConvTranspose2d,
+    basis: np.ndarray,
+    cin: int,
+    cout: int,
+    paired: tuple[bool, bool],
 ) -> None:
     """Write a 2x2 transform (rows over (dy, dx, cin)) into a 5x5 stride 2 convolution.
 
@@ -127,6 +132,10 @@ def warm_start(config: SignConfig, pictures: Tensor) -> SignModel:
     return model
 
 
+def _bias(conv: nn.Conv2d | nn.ConvTranspose2d) -> Tensor:
+    return cast(Tensor, conv.bias).data
+
+
 def _install(
     model: SignModel,
     bases: list[np.ndarray],
@@ -142,20 +151,20 @@ def _install(
         sides = (pair and level > 0, pair)
         _set_conv(convs[level], b, cin, cout, sides)
         _set_conv(deconvs[3 - level], b, cin, cout, sides)
-        convs[level].bias.data[: cout * (1 + pair)] = 0  # type: ignore[union-attr]
-        deconvs[3 - level].bias.data[: cin * (1 + sides[0])] = 0  # type: ignore[union-attr]
+        _bias(convs[level])[: cout * (1 + pair)] = 0
+        _bias(deconvs[3 - level])[: cin * (1 + sides[0])] = 0
     strength = np.array(plan.strength)
     width = 2 * strength  # |y| = 1 lies at two mean magnitudes
     rows = basis[plan.coefficient]  # (M, D)
     root = np.array([p < 0 for p in plan.parent])
     cin = basis.shape[1] // 4
     _set_conv(convs[3], rows / width[:, None] * root[:, None], cin, len(rows), (pair, False))
-    convs[3].bias.data = torch.from_numpy(-(rows @ mean) / width * root).float()
+    _bias(convs[3]).copy_(torch.from_numpy(-(rows @ mean) / width * root))
     _set_conv(deconvs[0], rows * strength[:, None], cin, len(rows), (pair, False))
     v = torch.from_numpy(mean[:cin]).float()
-    deconvs[0].bias.data[:cin] = v  # type: ignore[union-attr]
+    _bias(deconvs[0])[:cin] = v
     if pair:
-        deconvs[0].bias.data[cin : 2 * cin] = -v  # type: ignore[union-attr]
+        _bias(deconvs[0])[cin : 2 * cin] = -v
     if model.refine is not None:
         for j, p in enumerate(plan.parent):
             if p >= 0:

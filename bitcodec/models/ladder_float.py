@@ -1,0 +1,62 @@
+"""`ladder` while it trains: the same transform, the context model in floating point."""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from bitcodec.models.context import Context
+from bitcodec.models.export import calibrate, export_context
+from bitcodec.models.ladder import LadderModel
+from bitcodec.models.ladder_config import LadderConfig
+from bitcodec.models.transform import Transform
+
+
+class LadderFloatModel(LadderModel):
+    """Trainable form of :class:`LadderModel`; :meth:`export` gives the one that codes."""
+
+    family: ClassVar[str] = "ladder-float"
+
+    def __init__(self, config: LadderConfig | None = None) -> None:
+        super().__init__(config)
+        del self.context
+        self.transform = Transform(self.config)
+        self.estimator = Context(self.config)
+
+    def load_prototype(self, tensors: dict[str, Tensor]) -> None:
+        """Take the parameters of the prototype (names as in its README)."""
+        own = {k: v for k, v in tensors.items() if not k.startswith("ctx.")}
+        self.transform.load_state_dict(own)
+        context = {k[4:]: v for k, v in tensors.items() if k.startswith("ctx.")}
+        for name in [k for k in context if k.startswith("pos.")]:
+            context[name] = context[name].squeeze(1)  # (passes, 1, 192, 1, 1) there
+        missing, unexpected = self.estimator.load_state_dict(context, strict=False)
+        if unexpected or any(not name.endswith("reach") for name in missing):
+            raise ValueError(f"not the prototype's tensors: {(missing + unexpected)[:3]}")
+
+    def forward(self, x: Tensor, step: Tensor, task: Any) -> tuple[Tensor, dict[str, float]]:
+        """The training loss (a forward, so that DDP sees it); x (N, 3, H, W) in [0, 1]."""
+        result: tuple[Tensor, dict[str, float]] = task.objective(self, x, step)
+        return result
+
+    @torch.no_grad()
+    def export(self, pictures: list[np.ndarray]) -> LadderModel:
+        """The integer form, its activations' ranges measured on pictures.
+
+        Args:
+            pictures: uint8 (H, W, 3), each at least 64 pixels both ways.
+        """
+        batches = []
+        for index, rgb in enumerate(pictures):
+            h, w = (min(256, edge // 16 * 16) for edge in rgb.shape[:2])
+            x = torch.from_numpy(rgb[:h, :w].copy()).permute(2, 0, 1)[None].float()
+            step = torch.full((1, 1, 1, 1), (8.0, 20.0, 48.0, 120.0)[index % 4])
+            batches.append((torch.floor(self.transform.analyze(x, step) + 0.5), step))
+        calibrate(self.estimator, batches)
+        out = LadderModel(self.config)
+        out.transform.load_state_dict(self.transform.state_dict())
+        out.context = export_context(self.estimator)
+        return out.eval().requires_grad_(False)

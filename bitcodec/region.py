@@ -1,0 +1,134 @@
+"""Pixels of any box of a picture from the latents of the tiles around it.
+
+The networks run over blocks of 1024 pixels with a halo of neighbouring latents, whatever the
+tiles are: so memory and work a pixel do not depend on a file's tile size, and no seam shows.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+
+import numpy as np
+
+from bitcodec.header import LATENT_STRIDE as STRIDE
+from bitcodec.header import Header
+from bitcodec.models.base import Model
+
+__all__ = ["BLOCK", "GREY", "Box", "TileSource", "cut", "decode_region", "tiles_in"]
+
+BLOCK = 1024  #: edge in pixels of what the synthesis network is given at a time, without halo
+GREY = 128  #: the pixels of lost tiles
+Box = tuple[int, int, int, int]  #: x0, y0, x1, y1; right and bottom exclusive
+TileSource = Callable[[int], "np.ndarray | None"]  #: index to latents (C, h, w), None if lost
+
+
+def tiles_in(header: Header, box: Box) -> Iterator[tuple[int, Box]]:
+    """Index and box, clipped to ``box`` (pixels), of every tile that meets it."""
+    x0, y0, x1, y1 = box
+    for row in range(y0 // header.tile, -(-y1 // header.tile)):
+        for column in range(x0 // header.tile, -(-x1 // header.tile)):
+            index = row * header.tiles_x + column
+            a, b, c, d = header.tile_box(index)
+            yield index, (max(a, x0), max(b, y0), min(c, x1), min(d, y1))
+
+
+def cut(start: int, stop: int, edge: int = BLOCK) -> list[tuple[int, int]]:
+    """The range start..stop cut at multiples of ``edge``: [(start, ...), ..., (..., stop)]."""
+    at = [start, *range(start // edge * edge + edge, stop, edge), stop]
+    return list(zip(at, at[1:], strict=False))
+
+
+class _TileCache:
+    """Latents of tiles, decoded when first asked for."""
+
+    def __init__(self, header: Header, source: TileSource) -> None:
+        self.header, self.source = header, source
+        self.tiles: dict[int, np.ndarray | None] = {}
+
+    def drop_before(self, x: int, y: int) -> None:
+        """Forget tiles that end at or before column ``x`` or row ``y``, in latents."""
+        for index in list(self.tiles):
+            _, _, right, bottom = self.header.latent_box(index)
+            if right <= x or bottom <= y:
+                del self.tiles[index]
+
+    def get(self, index: int) -> np.ndarray | None:
+        if index not in self.tiles:
+            self.tiles[index] = self.source(index)
+        return self.tiles[index]
+
+    def gather(self, x0: int, y0: int, x1: int, y1: int) -> np.ndarray | None:
+        """Latents of a box in latent units, lost tiles as zeros; None if all are lost."""
+        edge = self.header.tile // STRIDE
+        out: np.ndarray | None = None
+        for ty in range(y0 // edge, -(-y1 // edge)):
+            for tx in range(x0 // edge, -(-x1 // edge)):
+                part = self.get(ty * self.header.tiles_x + tx)
+                if part is None:
+                    continue
+                if out is None:
+                    out = np.zeros((part.shape[0], y1 - y0, x1 - x0), part.dtype)
+                top, left = max(y0, ty * edge), max(x0, tx * edge)
+                bottom, right = min(y1, (ty + 1) * edge), min(x1, (tx + 1) * edge)
+                out[:, top - y0 : bottom - y0, left - x0 : right - x0] = part[
+                    :, top - ty * edge : bottom - ty * edge, left - tx * edge : right - tx * edge
+                ]
+        return out
+
+
+def _blocks(box: Box, wide: bool) -> Iterator[Box]:
+    """``box`` in blocks; strips across its shorter side, so that few tiles are kept."""
+    xs, ys = cut(box[0], box[2]), cut(box[1], box[3])
+    if wide:
+        for x0, x1 in xs:
+            for y0, y1 in ys:
+                yield x0, y0, x1, y1
+    else:
+        for y0, y1 in ys:
+            for x0, x1 in xs:
+                yield x0, y0, x1, y1
+
+
+def _synthesize(cache: _TileCache, model: Model, block: Box, wide: bool) -> np.ndarray | None:
+    """Pixels of one block, uint8; None where no tile around it is left."""
+    header, halo = cache.header, model.halo_out
+    columns, rows = header.latent_grid
+    x0, y0, x1, y1 = block
+    left, top = max(0, x0 // STRIDE - halo), max(0, y0 // STRIDE - halo)
+    right, bottom = min(columns, -(-x1 // STRIDE) + halo), min(rows, -(-y1 // STRIDE) + halo)
+    cache.drop_before(left if wide else 0, 0 if wide else top)
+    latents = cache.gather(left, top, right, bottom)
+    if latents is None:
+        return None
+    pixels = model.synthesize_pixels(latents, header.rate)
+    i, j = y0 - top * STRIDE, x0 - left * STRIDE
+    return pixels[i : i + y1 - y0, j : j + x1 - x0]
+
+
+def decode_region(header: Header, source: TileSource, model: Model, box: Box) -> np.ndarray:
+    """Pixels of a box (x0, y0, x1, y1) inside the picture, reading only the tiles it needs.
+
+    Args:
+        header: of the file.
+        source: gives the latents of a tile, or None where they are lost; the pixels of
+            lost tiles are mid-grey.
+        model: whose id is the header's.
+        box: in pixels, right and bottom exclusive.
+
+    Returns:
+        uint8 (y1 - y0, x1 - x0, 3).
+    """
+    bx0, by0, bx1, by1 = box
+    # Not touched before there are pixels for it: a file must earn the memory that it claims.
+    rgb = np.empty((by1 - by0, bx1 - bx0, 3), np.uint8)
+    cache = _TileCache(header, source)
+    wide = bx1 - bx0 > by1 - by0
+    for block in _blocks(box, wide):
+        x0, y0, x1, y1 = block
+        out = rgb[y0 - by0 : y1 - by0, x0 - bx0 : x1 - bx0]
+        pixels = _synthesize(cache, model, block, wide)
+        out[:] = GREY if pixels is None else pixels
+        for index, (a, b, c, d) in tiles_in(header, block):
+            if pixels is not None and cache.get(index) is None:
+                out[b - y0 : d - y0, a - x0 : c - x0] = GREY
+    return rgb

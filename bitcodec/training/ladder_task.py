@@ -1,0 +1,150 @@
+"""Training `ladder`: rate and distortion at all steps at once.
+
+loss = (bpp + lam MSE) / (0.3 + 20 / step), lam = 24 / step**2, step log-uniform: dividing makes
+all rates weigh alike. The rate sees latents with uniform noise (Ballé et al. 2017, arXiv
+1611.01704, equation 11), the synthesis rounded ones with straight-through gradients (Theis et al.
+2017, arXiv 1703.00395, equation 4).
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal, cast
+
+import numpy as np
+import torch
+from safetensors.torch import load_file
+from torch import Tensor, nn
+
+from bitcodec.errors import TrainingError
+from bitcodec.models.base import Model
+from bitcodec.models.context import bits
+from bitcodec.models.ladder import code_of_step
+from bitcodec.models.ladder_float import LadderFloatModel
+from bitcodec.training.config import TrainConfig
+from bitcodec.training.tasks import Task, Validation, measure
+
+Phase = Literal["joint", "decoder", "context"]
+
+
+@dataclass(frozen=True)
+class LadderTask(Task):
+    """Options of the rate-distortion loss.
+
+    Attributes:
+        phase: "joint" trains everything, "decoder" g_s alone without the rate term, "context"
+            the context model alone on rounded latents.
+        low: smallest step drawn.
+        high: largest step drawn.
+        trade: lam is this over step**2.
+        quantized: round the context model as its integer form does (context phase).
+        kernel_rate: the 16x16 kernels learn at this share of the learning rate.
+        valid_steps: steps at which validation measures.
+        effort: encoder effort of validation.
+    """
+
+    phase: Phase = "joint"
+    low: float = 8.0
+    high: float = 160.0
+    trade: float = 24.0
+    quantized: bool = False
+    kernel_rate: float = 0.02
+    valid_steps: tuple[float, ...] = (16.0, 40.0, 96.0)
+    effort: int = 5
+
+    def build(self, config: TrainConfig) -> Model:
+        """The trainable form."""
+        from bitcodec.models.weights import build
+
+        return build("ladder-float", config.model)
+
+    def start(self, model: Model, config: TrainConfig, crops: Tensor) -> Model:
+        """``init = "prototype:FILE"`` takes the prototype's tensors; "dct" is how it is built."""
+        if config.init.startswith("prototype:"):
+            tensors = load_file(Path(config.init.removeprefix("prototype:")))
+            cast(LadderFloatModel, model).load_prototype(tensors)
+        elif config.init != "dct":
+            raise TrainingError(
+                f"init must be dct, prototype:FILE or a weights file, not {config.init!r}"
+            )
+        return model
+
+    def deployable(self, model: Model, pictures: list[np.ndarray]) -> Model:
+        """The integer form."""
+        return cast(LadderFloatModel, model).export(pictures[:24])
+
+    def _step(self, x: Tensor, rng: np.random.Generator) -> Tensor:
+        low, high = math.log(self.low), math.log(self.high)
+        step = np.exp(rng.uniform(low, high, len(x))).astype(np.float32)
+        return torch.from_numpy(step).to(x.device)[:, None, None, None]
+
+    def loss(
+        self, model: nn.Module, x: Tensor, rng: np.random.Generator
+    ) -> tuple[Tensor, dict[str, float]]:
+        """The loss of a batch; see the module's text."""
+        step = self._step(x, rng)
+        return cast("tuple[Tensor, dict[str, float]]", model(x, step, self))
+
+    def objective(
+        self, model: LadderFloatModel, x: Tensor, step: Tensor
+    ) -> tuple[Tensor, dict[str, float]]:
+        """The loss of one batch, x (N, 3, H, W) in [0, 1]; its parts depend on the phase."""
+        x = x * 255
+        frozen = self.phase != "joint"
+        with torch.set_grad_enabled(not frozen and torch.is_grad_enabled()):
+            y = model.transform.analyze(x, step)
+        q = y + (torch.floor(y + 0.5) - y).detach()
+        bpp = mse = torch.zeros((), device=x.device)
+        weight = 1 / (0.3 + 20 / step.flatten())
+        loss = torch.zeros((), device=x.device)
+        if self.phase != "decoder":
+            seen = q if frozen else y + torch.rand_like(y) - 0.5
+            mu, s = model.estimator(seen, step, self.quantized)
+            each = bits(seen, mu, s).flatten(1).sum(1) / (x.shape[2] * x.shape[3])
+            loss = loss + (weight * each).mean()
+            bpp = each.detach().mean()
+        if self.phase != "context":
+            x_hat = model.transform.synthesize(q, step)
+            error = (x_hat - x).square().flatten(1).mean(1)
+            loss = loss + (weight * self.trade / step.flatten().square() * error).mean()
+            mse = error.detach().mean()
+        psnr = 10 * math.log10(65025 / max(1e-9, float(mse))) if self.phase != "context" else 0.0
+        return loss, {"bpp": float(bpp), "psnr": psnr}
+
+    def parameter_groups(self, model: Model, lr: float) -> list[dict[str, Any]]:
+        """The phase's parameters; the block transform's kernels learn slowly."""
+        net = cast(LadderFloatModel, model)
+        t = net.transform
+        synthesis = [*t.fs.parameters(), *t.up.parameters()]
+        trained: list[nn.Parameter] = []
+        slow: list[nn.Parameter] = []
+        if self.phase == "context":
+            trained += net.estimator.parameters()
+        elif self.phase == "decoder":
+            trained += synthesis
+            slow = [t.ws]
+        else:
+            trained += synthesis + [t.g, *t.fa.parameters(), *t.down.parameters()]
+            trained += net.estimator.parameters()
+            slow = [t.wa, t.ws]
+        chosen = {id(p) for p in trained + slow}
+        for p in model.parameters():
+            p.requires_grad_(id(p) in chosen)
+        return [
+            {"params": trained, "lr": lr, "scale": 1.0},
+            {"params": slow, "lr": lr, "scale": self.kernel_rate},
+        ]
+
+    def validate(self, model: Model, pictures: list[np.ndarray]) -> Validation:
+        """The training loss on real files, mean over the steps, as the score."""
+        start = time.monotonic()
+        rows, score = [], 0.0
+        for step in self.valid_steps:
+            code = code_of_step(step)
+            bpp, db, mse = measure(model, pictures, code, self.effort)
+            rows.append((code, bpp, db))
+            score += (bpp + self.trade / step**2 * mse) / (0.3 + 20 / step) / len(self.valid_steps)
+        return Validation(score, tuple(rows), time.monotonic() - start)

@@ -1,0 +1,153 @@
+#!/usr/bin/env python3
+"""Make the golden files of tests/golden/v1: tiny weights, files, and what they must decode to.
+
+They are the promise that files of version 1 decode for ever, so they are not made again when a
+test fails: they are made once, and added to. ``--write`` writes those that are missing;
+``--write --replace`` all of them, which breaks the promise and needs a reason in CHANGELOG.md.
+
+For each NAME.bin there are NAME.npz (the latents of each tile, ``tile0`` ...: exact) and NAME.png
+(the pixels: within 1). Weights are compressed by xz.
+"""
+
+from __future__ import annotations
+
+import argparse
+import io
+import lzma
+import sys
+import tempfile
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import numpy as np
+import torch
+from PIL import Image, ImageCms
+
+import bitcodec
+from bitcodec import container, images
+from bitcodec.codec import encode_picture
+from bitcodec.models.base import Model
+from bitcodec.models.context import Context
+from bitcodec.models.export import calibrate, export_context
+from bitcodec.models.ladder import LadderModel
+from bitcodec.models.ladder_config import LadderConfig
+from bitcodec.models.sign import SignConfig, SignModel
+from bitcodec.models.weights import load_weights, save_weights
+
+FOLDER = Path(__file__).resolve().parent.parent / "tests" / "golden" / "v1"
+LADDER = LadderConfig(state=12, hidden=10, width=8, pixels=(6, 8), blocks=1)
+
+
+def sign() -> SignModel:
+    torch.manual_seed(8)
+    model = SignModel(SignConfig(n=8, m=16))
+    for parameter in model.parameters():  # so that the pixels are not all grey
+        parameter.data.mul_(2)
+    return model
+
+
+def ladder() -> LadderModel:
+    torch.manual_seed(16)
+    context = Context(LADDER)
+    for parameter in context.parameters():
+        parameter.data.add_(torch.randn_like(parameter) * 0.3)
+    for head in context.heads:  # so that centres are some levels, not thousands
+        head.o.weight.data.mul_(0.12)  # type: ignore[union-attr,operator]
+    step = torch.full((1, 1, 1, 1), 32.0)
+    q = torch.round(4 * torch.randn(1, 768, 8, 8))
+    calibrate(context, [(q, step)])
+    model = LadderModel(LADDER)
+    for branch in (model.transform.fa[-1], model.transform.fs[-1], model.transform.up.out):
+        torch.nn.init.normal_(branch.weight, std=0.02)
+    model.context = export_context(context)
+    model.context.most.copy_(torch.linspace(10, 127, len(model.context.most)))  # used by wide nets
+    return model
+
+
+def drawn(width: int, height: int, mode: str) -> Image.Image:
+    """A picture with gradients, an edge and noise."""
+    rng = np.random.default_rng(width * 1000 + height)
+    y, x = np.mgrid[:height, :width]
+    planes = (255 * x / width, 255 * y / height, 127 + 127 * np.sin(x * y / 40))
+    rgb = np.stack(planes, 2) + rng.normal(0, 12, (height, width, 3))
+    rgb[(x > width // 3) & (y > height // 2)] = (220, 30, 60)
+    image = Image.fromarray(rgb.clip(0, 255).astype(np.uint8))
+    if mode.endswith("A"):
+        image.putalpha(Image.fromarray((255 * (x + y) // (width + height)).astype(np.uint8)))
+    return image.convert(mode)
+
+
+def with_metadata(image: Image.Image) -> Image.Image:
+    profile = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB"))
+    image.info["icc_profile"] = profile.tobytes()
+    exif = image.getexif()
+    exif[0x010E] = "golden"
+    image.info["exif"] = exif.tobytes()
+    return image
+
+
+#: name: picture, rate, tile
+SIGN_FILES = {
+    "sign-rgb": (lambda: drawn(70, 40, "RGB"), 16, 32),
+    "sign-grey": (lambda: drawn(33, 17, "L"), 5, 1024),
+    "sign-all": (lambda: with_metadata(drawn(40, 20, "RGBA")), 9, 16),
+    "sign-1x1": (lambda: drawn(1, 1, "RGB"), 1, 16),
+}
+LADDER_FILES = {
+    "ladder-rgb": (lambda: drawn(70, 40, "RGB"), 5120, 32),
+    "ladder-fine": (lambda: drawn(40, 33, "RGB"), 1024, 1024),
+    "ladder-grey": (lambda: drawn(17, 33, "L"), 7000, 1024),
+    "ladder-all": (lambda: with_metadata(drawn(40, 20, "LA")), 6000, 16),
+    "ladder-1x1": (lambda: drawn(1, 1, "RGB"), 9216, 16),
+}
+Files = dict[str, tuple[Callable[[], Image.Image], int, int]]
+
+
+def results(model: Model, files: Files) -> Iterator[tuple[str, bytes]]:
+    """(name, content) of every file of a family."""
+    for name, (picture, rate, tile) in files.items():
+        data = encode_picture(images.from_pil(picture()), model, rate, tile=tile, effort=5)
+        parts = container.read(data)
+        tiles = {}
+        for index, payload in enumerate(parts.tiles):
+            x0, y0, x1, y1 = parts.header.latent_box(index)
+            tiles[f"tile{index}"] = model.decode_tile(payload, (y1 - y0, x1 - x0), rate)
+        packed, png = io.BytesIO(), io.BytesIO()
+        np.savez_compressed(packed, **tiles)  # type: ignore[arg-type]
+        bitcodec.decode(data, model=model).save(png, "PNG", optimize=True, exif=b"")
+        yield f"{name}.bin", data
+        yield f"{name}.npz", packed.getvalue()
+        yield f"{name}.png", png.getvalue()
+
+
+def contents() -> Iterator[tuple[str, bytes]]:
+    for make, files in ((sign, SIGN_FILES), (ladder, LADDER_FILES)):
+        with tempfile.TemporaryDirectory() as folder:
+            path = Path(folder, f"{make.__name__}.safetensors")
+            stored = FOLDER / f"{path.name}.xz"
+            if stored.exists() and "--replace" not in sys.argv:
+                path.write_bytes(lzma.decompress(stored.read_bytes()))
+            else:
+                save_weights(make(), path, half=True)
+            yield stored.name, lzma.compress(path.read_bytes(), preset=9 | lzma.PRESET_EXTREME)
+            yield from results(load_weights(path), files)
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("--write", action="store_true", help="write the files that are missing")
+    parser.add_argument("--replace", action="store_true", help="with --write: all of them")
+    options = parser.parse_args()
+    if not options.write:
+        parser.error("nothing is written without --write; see the text of this script")
+    FOLDER.mkdir(parents=True, exist_ok=True)
+    for name, content in contents():
+        path = FOLDER / name
+        if options.replace or not path.exists():
+            path.write_bytes(content)
+            print(f"{path}: {len(content)} bytes")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

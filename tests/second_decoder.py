@@ -1,0 +1,312 @@
+"""A second decoder, written from FORMAT.md alone: NumPy and the standard library, no bitcodec.
+
+It parses a file and decodes its payloads to latents. Turning those into pixels is the networks'
+business and no part of the format. It is slow (the range decoder is Python, a decision at a time)
+and there to prove that the page is enough to write a decoder from::
+
+    python tests/second_decoder.py FILE.bin WEIGHTS.safetensors
+"""
+
+from __future__ import annotations
+
+import json
+import struct
+import sys
+import zlib
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+
+
+class Refused(Exception):
+    """The file is not one that FORMAT.md allows."""
+
+
+def refuse_if(condition: bool, why: str) -> None:
+    if condition:
+        raise Refused(why)
+
+
+# --- the container ---------------------------------------------------------------------------
+
+
+@dataclass
+class File:
+    """What a file says; payloads and sections as they are stored, ICC and EXIF inflated."""
+
+    model_id: str
+    width: int
+    height: int
+    rate: int
+    coder: int
+    tile: int  # pixels
+    grey: bool
+    payloads: list[bytes] = field(default_factory=list)
+    sections: dict[str, bytes] = field(default_factory=dict)
+
+    def shapes(self) -> list[tuple[int, int]]:
+        """Rows and columns of latents of each tile."""
+        across = [min(self.tile, self.width - x) for x in range(0, self.width, self.tile)]
+        down = [min(self.tile, self.height - y) for y in range(0, self.height, self.tile)]
+        return [((h + 15) // 16, (w + 15) // 16) for h in down for w in across]
+
+
+class Reader:
+    def __init__(self, data: bytes) -> None:
+        self.data, self.at = data, 0
+
+    def take(self, count: int) -> bytes:
+        refuse_if(self.at + count > len(self.data), "truncated")
+        self.at += count
+        return self.data[self.at - count : self.at]
+
+    def u8(self) -> int:
+        return self.take(1)[0]
+
+    def u32(self) -> int:
+        return int(struct.unpack("<I", self.take(4))[0])
+
+    def varint(self, low: int, high: int) -> int:
+        value = 0
+        for index in range(5):
+            byte = self.u8()
+            value |= (byte & 127) << (7 * index)
+            if byte < 128:
+                refuse_if(byte == 0 and index > 0, "a varint that is not the shortest")
+                refuse_if(not low <= value <= high, "a field out of its range")
+                return value
+        raise Refused("a varint of more than five bytes")
+
+    def checksum(self) -> None:
+        expected = zlib.crc32(self.data[: self.at])
+        refuse_if(self.u32() != expected, "a checksum")
+
+
+def parse(data: bytes) -> File:
+    r = Reader(data)
+    refuse_if(r.take(4) != b"\x89BTC", "magic")
+    refuse_if(r.u8() != 1, "version")
+    flags = r.u8()
+    refuse_if(flags > 15, "flags")
+    model_id = r.take(8).hex()
+    width, height = r.varint(1, 2**31 - 1), r.varint(1, 2**31 - 1)
+    rate, coder, tile = r.varint(1, 65535), r.u8(), 16 * r.varint(1, 4096)
+    refuse_if(coder > 1, "coder")
+    file = File(model_id, width, height, rate, coder, tile, bool(flags & 8))
+    names = [name for bit, name in enumerate(("alpha", "icc", "exif")) if flags >> bit & 1]
+    count = -(-width // tile) * -(-height // tile)
+    refuse_if(count > 2**20 or 5 * (count + len(names)) > len(data) - r.at, "too many tiles")
+    table = [(r.varint(0, 2**31 - 1), r.u32()) for _ in range(count + len(names))]
+    r.checksum()
+    parts = []
+    for length, crc in table:
+        parts.append(r.take(length))
+        refuse_if(zlib.crc32(parts[-1]) != crc, "the checksum of a part")
+    r.checksum()
+    refuse_if(r.at != len(data), "bytes after the end")
+    file.payloads = parts[:count]
+    for name, part in zip(names, parts[count:], strict=True):
+        file.sections[name] = part if name == "alpha" else zlib.decompress(part)
+    return file
+
+
+# --- packed payloads -------------------------------------------------------------------------
+
+
+def unpack(payload: bytes, shape: tuple[int, int, int]) -> np.ndarray:
+    """Latent bits as -1 and +1, (C, h, w)."""
+    count = shape[0] * shape[1] * shape[2]
+    refuse_if(len(payload) != (count + 7) // 8, "the length of a payload")
+    bits = np.unpackbits(np.frombuffer(payload, np.uint8))
+    refuse_if(bool(bits[count:].any()), "the fill of a payload")
+    return 2 * bits[:count].reshape(shape).astype(np.int64) - 1
+
+
+# --- ranged payloads -------------------------------------------------------------------------
+
+SIZES = (1, 2, 2, 3, 4, 4, 6, 10, 8, 16, 20, 28, 32, 56, 56, 136, 112, 272)
+PASSES = (4, 2, 2, 2, 2, 2, 1, 2, 1, 2, 1, 1, 1, 1, 1, 1, 1, 1)
+ONES = 2**64 - 1
+Tensors = dict[str, np.ndarray]
+
+
+def read_weights(path: Path) -> tuple[str, str, Tensors]:
+    """Family, model id, and the integer tensors of the context model."""
+    data = path.read_bytes()
+    (length,) = struct.unpack("<Q", data[:8])
+    header = json.loads(data[8 : 8 + length])
+    metadata = header.pop("__metadata__")
+    kinds = {"I8": "<i1", "U8": "<u1", "I32": "<i4", "I64": "<i8"}
+    tensors = {}
+    for name, entry in header.items():
+        if name.startswith("context."):
+            start, end = (8 + length + offset for offset in entry["data_offsets"])
+            flat = np.frombuffer(data[start:end], kinds[entry["dtype"]])
+            tensors[name.removeprefix("context.")] = flat.reshape(entry["shape"]).astype(np.int64)
+    return metadata["bitcodec.family"], metadata["bitcodec.id"], tensors
+
+
+class RangeDecoder:
+    def __init__(self, payload: bytes) -> None:
+        refuse_if(len(payload) % 4 != 0, "not whole words")
+        self.words = struct.unpack(f"<{len(payload) // 4}I", payload)
+        self.at, self.lower, self.range = 0, 0, ONES
+        self.point = self.word() << 32 | self.word()
+
+    def word(self) -> int:
+        self.at += 1
+        return self.words[self.at - 1] if self.at <= len(self.words) else 0
+
+    def decide(self, p: int) -> int:
+        z = 65536 - p
+        split = 256 * z - (z > 32768)
+        scale = self.range >> 24
+        x = (self.point - self.lower & ONES) // scale
+        refuse_if(x >= 1 << 24, "no such payload")
+        if x >= split:
+            self.lower = self.lower + scale * split & ONES
+            self.range = scale * ((1 << 24) - split)
+        else:
+            self.range = scale * split
+        if self.range < 1 << 32:
+            self.lower = self.lower << 32 & ONES
+            self.range <<= 32
+            self.point = self.point << 32 & ONES | self.word()
+        return int(x >= split)
+
+    def finish(self) -> None:
+        near = self.range == ONES or self.point - self.lower & ONES < 2**33 - 1
+        refuse_if(self.at < len(self.words) or not near, "data left over")
+
+
+def r(a: np.ndarray, k: np.ndarray) -> np.ndarray:
+    """floor(a / 2**k + 1/2), a (C, h, w), k (C)."""
+    k = k[:, None, None]
+    return np.where(k > 0, (a + (1 << np.maximum(k, 1) - 1)) >> k, a)
+
+
+def convolve(a: np.ndarray, weight: np.ndarray) -> np.ndarray:
+    """(D, h, w) and (C, D, e, e) to (C, h, w); depthwise where the second index is only 0."""
+    edge, (h, w) = weight.shape[2], a.shape[1:]
+    padded = np.pad(a, ((0, 0), (edge // 2, edge // 2), (edge // 2, edge // 2)))
+    out = np.zeros((weight.shape[0], h, w), np.int64)
+    for y in range(edge):
+        for x in range(edge):
+            seen, kernel = padded[:, y : y + h, x : x + w], weight[:, :, y, x]
+            if kernel.shape[1] == a.shape[0]:
+                out += np.einsum("cd,dhw->chw", kernel, seen)
+            else:
+                out += kernel[:, :1, None] * seen
+    return out
+
+
+def head(t: Tensors, g: int, s: np.ndarray) -> np.ndarray:
+    """State (S, h, w) to codes (2 n, h, w)."""
+
+    def part(name: str, a: np.ndarray, extra: np.ndarray | int = 0) -> np.ndarray:
+        own = {key: t[f"heads.{g}.{name}.{key}"] for key in ("weight", "bias", "m", "k")}
+        x = convolve(a, own["weight"]) + own["bias"][:, None, None]
+        return r(own["m"][:, None, None] * x + extra, own["k"])
+
+    a = np.clip((85 * s + 256) // 512, 0, 255)
+    u = np.clip(part("dw", a, t[f"heads.{g}.same"][:, None, None] * a), -127, 127)
+    a = np.clip(part("a", u), 0, 255)
+    a = a + np.clip(part("b", a), 0, 255)
+    return part("o", a)
+
+
+def decode_pass(
+    t: Tensors, source: RangeDecoder, centre: np.ndarray, scale: np.ndarray
+) -> np.ndarray:
+    """Latents of one pass, from the flat arrays of their codes."""
+    c = t["centre"][np.clip(centre, -1792, 1792) + 1792]
+    s = np.clip(scale, 0, 63)
+    nearest = (c + 4) // 8
+    row = t["probability"][64 * (c - 8 * nearest + 4) + s].tolist()
+    open_ = [i for i in range(len(c)) if source.decide(row[i][0])]
+    above = {i: source.decide(row[i][1]) for i in open_}
+    size = dict.fromkeys(open_, 1)
+    for step in range(1, 16):
+        columns = (1 + step, 16 + step)
+        open_ = [i for i in open_ if source.decide(row[i][columns[above[i]]])]
+        size.update(dict.fromkeys(open_, step + 1))
+    for i, v in decode_tail(source, {i: int(t["orders"][s[i]]) for i in open_}).items():
+        size[i] = v + 16
+    q = nearest.copy()
+    for i, d in size.items():
+        q[i] += d if above[i] else -d
+    refuse_if(bool((np.abs(q) > 32767).any()), "a latent out of its range")
+    return q
+
+
+def decode_tail(source: RangeDecoder, order: dict[int, int]) -> dict[int, int]:
+    """v - 2**z for each latent that is still open."""
+    length, open_ = dict(order), list(order)
+    while open_:
+        open_ = [i for i in open_ if source.decide(32768)]
+        for i in open_:
+            length[i] += 1
+            refuse_if(length[i] - order[i] > 18, "a latent out of its range")
+    value = {i: 1 << length[i] for i in order}
+    for b in range(max(length.values(), default=0) - 1, -1, -1):
+        for i in order:
+            if length[i] > b:
+                value[i] |= source.decide(32768) << b
+    return {i: value[i] - (1 << order[i]) for i in order}
+
+
+def positions(passes: int, h: int, w: int) -> list[np.ndarray]:
+    """Flat indices of the positions of each pass, row by row."""
+    i, j = np.indices((h, w))
+    number = {1: 0 * i, 2: (i + j) % 2, 4: np.array([[0, 2], [3, 1]])[i % 2, j % 2]}[passes]
+    return [np.flatnonzero(number == p) for p in range(passes)]
+
+
+def decode_ranged(payload: bytes, h: int, w: int, rate: int, t: Tensors) -> np.ndarray:
+    """Latents q (768, h, w)."""
+    refuse_if(not 1024 <= rate <= 9216, "the step code")
+    source = RangeDecoder(payload)
+    start = t["base"] + (t["slope"] * rate + 32768) // 65536
+    state = np.tile(start[:, None, None], (1, h, w))
+    groups = []
+    for g, (size, passes) in enumerate(zip(SIZES, PASSES, strict=True)):
+        q, e = np.zeros((2, size, h * w), np.int64)
+        m, k, most = t[f"emb.{g}.m"], t[f"emb.{g}.k"], t["most"][g]
+
+        def embedded() -> np.ndarray:
+            clipped = np.clip(e, -most, most).reshape(size, h, w)  # noqa: B023
+            return r(m[:, None, None] * convolve(clipped, t[f"emb.{g}.weight"]), k)  # noqa: B023
+
+        for p, where in enumerate(positions(passes, h, w)):
+            if len(where):
+                seen = state + t[f"pos{g}"][p][:, None, None] + (embedded() if p else 0)
+                codes = head(t, g, seen).reshape(2, size, h * w)[:, :, where].reshape(2, -1)
+                q[:, where] = decode_pass(t, source, *codes).reshape(size, -1)
+                e[:, where] = (
+                    np.sign(q)[:, where] * t["compand"][np.minimum(abs(q), 2047)][:, where]
+                )
+        state = state + embedded()
+        groups.append(q)
+    source.finish()
+    return np.concatenate(groups).reshape(768, h, w)
+
+
+def latents(file: File, weights: Path | None = None) -> list[np.ndarray]:
+    """The latents of every tile: of ``sign`` its bits, of ``ladder`` its levels q."""
+    if file.coder == 0:
+        pairs = zip(file.payloads, file.shapes(), strict=True)
+        return [unpack(payload, (file.rate, *shape)) for payload, shape in pairs]
+    refuse_if(weights is None, "a ranged payload cannot be decoded without its weights")
+    _, model_id, tensors = read_weights(Path(weights or ""))
+    refuse_if(model_id != file.model_id, "made with other weights")
+    return [
+        decode_ranged(payload, *shape, file.rate, tensors)
+        for payload, shape in zip(file.payloads, file.shapes(), strict=True)
+    ]
+
+
+if __name__ == "__main__":
+    parsed = parse(Path(sys.argv[1]).read_bytes())
+    for index, tile in enumerate(latents(parsed, Path(sys.argv[2]) if sys.argv[2:] else None)):
+        print(f"tile {index}: {tile.shape}, sum {tile.sum()}, largest {abs(tile).max()}")

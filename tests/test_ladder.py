@@ -1,0 +1,389 @@
+"""`ladder`: transform, order of coding, integer context model, coded decisions."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import cast
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from bitcodec.codec import decode_container, encode_picture
+from bitcodec.container import read
+from bitcodec.errors import ContainerError, WeightsError
+from bitcodec.images import Picture
+from bitcodec.metrics import psnr
+from bitcodec.models import fixedpoint as fx
+from bitcodec.models.binarize import ladder_bits, ladder_sum, ladder_thresholds
+from bitcodec.models.context import Context, Head, bits
+from bitcodec.models.export import calibrate, export_context
+from bitcodec.models.integer import IntegerContext, IntegerHead, _Scaled
+from bitcodec.models.ladder import LadderModel, code_of_step, step_of_code
+from bitcodec.models.ladder_config import LadderConfig
+from bitcodec.models.latentcoder import LARGEST, LatentCoder
+from bitcodec.models.order import CHANNELS, GROUPS, pass_map, zigzag
+from bitcodec.models.tables import probability_table, tail_orders
+from bitcodec.models.transform import Transform, dct_kernels
+from bitcodec.models.weights import load_weights, save_weights
+
+_TINY = LadderConfig(state=12, hidden=8, width=8, pixels=(4, 4), blocks=1)
+_CODE = code_of_step(40)
+
+
+def _context(seed: int) -> Context:
+    torch.manual_seed(seed)
+    context = Context(_TINY)
+    with torch.no_grad():
+        for parameter in context.parameters():
+            parameter.add_(0.3 * torch.randn_like(parameter))
+    q = torch.round(3 * torch.randn(1, CHANNELS, 6, 6))
+    calibrate(context, [(q, torch.full((1, 1, 1, 1), 40.0))])
+    return context
+
+
+def _model(seed: int = 0) -> LadderModel:
+    torch.manual_seed(seed)
+    model = LadderModel(_TINY)
+    model.context = export_context(_context(seed))
+    return model.eval()
+
+
+def test_the_block_transform_is_orthonormal() -> None:
+    rows = dct_kernels().double().flatten(1)
+    torch.testing.assert_close(rows @ rows.T, torch.eye(768).double(), atol=1e-6, rtol=0)
+
+
+def test_training_starts_at_a_transform_codec() -> None:
+    """With a step of 1 the untrained transform only rounds."""
+    transform = Transform(_TINY)
+    x = torch.rand(2, 3, 32, 48) * 255
+    step = torch.ones(2, 1, 1, 1)
+    with torch.no_grad():
+        y = transform.analyze(x, step)
+        x_hat = transform.synthesize(torch.round(y), step)
+    assert (x_hat - x).square().mean() == pytest.approx(1 / 12, rel=0.15)
+
+
+def test_groups_and_passes() -> None:
+    assert CHANNELS == 768
+    assert sum(group.passes for group in GROUPS) == 28
+    assert zigzag()[:6] == [(0, 0), (0, 1), (1, 0), (2, 0), (1, 1), (0, 2)]
+    assert pass_map(2, 2, 3).tolist() == [[0, 1, 0], [1, 0, 1]]
+    assert pass_map(4, 2, 2).tolist() == [[0, 2], [3, 1]]
+
+
+def test_latents_are_the_sum_of_their_ladder_bits() -> None:
+    """What encode_tile codes at effort 0 is the ladder's binarization of the latents."""
+    model = _model()
+    y = 4 * np.random.default_rng(0).standard_normal((CHANNELS, 2, 3), dtype=np.float32)
+    payload = model.encode_tile(y, _CODE, 0)
+    q = model.decode_tile(payload, (2, 3), _CODE)
+    spelled = ladder_sum(ladder_bits(torch.from_numpy(y), ladder_thresholds(64)))
+    assert np.array_equal(q, spelled.numpy())
+
+
+class _Reference:
+    """The integer network in NumPy int64, from the definition."""
+
+    def __init__(self, context: IntegerContext) -> None:
+        self.t = {k: v.numpy().astype(np.int64) for k, v in context.state_dict().items()}
+
+    def conv(self, name: str, a: np.ndarray, depthwise: bool = False) -> np.ndarray:
+        w, bias = self.t[f"{name}.weight"], self.t[f"{name}.bias"]
+        k = w.shape[-1]
+        padded = np.pad(a, ((0, 0), (k // 2, k // 2), (k // 2, k // 2)))
+        out = np.zeros((len(w), *a.shape[1:]), np.int64) + bias[:, None, None]
+        for i in range(k):
+            for j in range(k):
+                part = padded[:, i : i + a.shape[1], j : j + a.shape[2]]
+                if depthwise:
+                    out += w[:, 0, i, j][:, None, None] * part
+                else:
+                    out += np.einsum("oc,chw->ohw", w[:, :, i, j], part)
+        return out
+
+    def scale(self, name: str, acc: np.ndarray, extra: np.ndarray | int = 0) -> np.ndarray:
+        m, k = (self.t[f"{name}.{x}"][:, None, None] for x in "mk")
+        half = np.where(k > 0, 1 << np.maximum(k - 1, 0), 0)
+        return np.asarray((acc * m + extra + half) >> k)
+
+    def head(self, index: int, s: np.ndarray) -> np.ndarray:
+        n = f"heads.{index}"
+        t = np.clip((s * 85 + 256) >> 9, 0, 255)
+        same = t * self.t[f"{n}.same"][:, None, None]
+        u = np.clip(self.scale(f"{n}.dw", self.conv(f"{n}.dw", t, True), same), -127, 127)
+        t = np.clip(self.scale(f"{n}.a", self.conv(f"{n}.a", u)), 0, 255)
+        t = t + np.clip(self.scale(f"{n}.b", self.conv(f"{n}.b", t)), 0, 255)
+        return self.scale(f"{n}.o", self.conv(f"{n}.o", t))
+
+    def codes(self, q: np.ndarray, step_code: int) -> np.ndarray:
+        """(2, 768, h, w): centres in eighths of a level, scale codes."""
+        h, w = q.shape[1:]
+        s = self.t["base"] + ((self.t["slope"] * step_code + 32768) >> 16)
+        s = np.broadcast_to(s[:, None, None], (len(s), h, w)).copy()
+        e = np.sign(q) * self.t["compand"][np.minimum(np.abs(q), 2047)]
+        out = np.zeros((2, CHANNELS, h, w), np.int64)
+        for index, group in enumerate(GROUPS):
+            most = self.t["most"][index]
+            part = np.clip(e[group.start : group.stop], -most, most)
+            where = pass_map(group.passes, h, w)
+            for k in range(group.passes):
+                seen = s + self.t[f"pos{index}"][k][:, None, None]
+                if k:
+                    seen = seen + self.embed(index, part * (where < k))
+                now = self.head(index, seen).reshape(2, group.size, h, w)
+                target = out[:, group.start : group.stop]
+                target[:, :, where == k] = now[:, :, where == k]
+            s = s + self.embed(index, part)
+        limit = fx.CENTRE_MAX
+        out[0] = self.t["centre"][np.clip(out[0], -limit, limit) + limit]
+        out[1] = np.clip(out[1], 0, 63)
+        return out
+
+    def embed(self, index: int, part: np.ndarray) -> np.ndarray:
+        return self.scale(f"emb.{index}", self.conv(f"emb.{index}", part))
+
+
+def _walk(context: IntegerContext, q: np.ndarray) -> np.ndarray:
+    """The codes that coding q meets, gathered to (2, 768, h, w)."""
+    out = np.zeros((2, CHANNELS, q.shape[1] * q.shape[2]), np.int64)
+    flat = q.reshape(CHANNELS, -1)
+
+    def visit(
+        group: int, indices: np.ndarray, centre: np.ndarray, scale: np.ndarray
+    ) -> np.ndarray:
+        rows = slice(GROUPS[group].start, GROUPS[group].stop)
+        out[0, rows, indices] = centre.T
+        out[1, rows, indices] = scale.T
+        return flat[rows][:, indices]
+
+    assert np.array_equal(context.walk(_CODE, *q.shape[1:], visit), q)
+    return out.reshape(2, *q.shape)
+
+
+@pytest.fixture
+def threads() -> Iterator[None]:
+    """Restore the number of threads and the default dtype."""
+    count, dtype = torch.get_num_threads(), torch.get_default_dtype()
+    yield
+    torch.set_num_threads(count)
+    torch.set_default_dtype(dtype)
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_same_integers_everywhere(seed: int, threads: None) -> None:
+    rng = np.random.default_rng(seed)
+    h, w = rng.integers(1, 9, 2)
+    amplitude = rng.choice([0.3, 3, 300, 5000])
+    q = np.round(amplitude * rng.standard_normal((CHANNELS, h, w))).astype(np.int32)
+    context = export_context(_context(seed))
+    expected = _Reference(context).codes(q, _CODE)
+    assert len(np.unique(expected[1])) > 3
+    for count, dtype, layout in (
+        (1, torch.float32, torch.contiguous_format),
+        (2, torch.float32, torch.channels_last),
+        (2, torch.float64, torch.contiguous_format),
+        (1, torch.float64, torch.channels_last),
+    ):
+        torch.set_num_threads(count)
+        torch.set_default_dtype(dtype)
+        for module in context.modules():
+            if isinstance(module, _Scaled):
+                module.weight.data = module.weight.data.contiguous(memory_format=layout)
+        context.prepare(dtype)
+        assert np.array_equal(_walk(context, q), expected)
+
+
+def test_training_and_coding_agree() -> None:
+    """All passes in floating point, and pass by pass in integers: the same distributions."""
+    context = _context(5)
+    rng = np.random.default_rng(5)
+    q = np.round(2 * rng.standard_normal((CHANNELS, 7, 6))).astype(np.int32)
+    step = torch.full((1, 1, 1, 1), step_of_code(_CODE))
+    as_float = torch.from_numpy(q)[None].float()
+    with torch.no_grad():
+        mu, s = context(as_float, step, quantized=True)
+    centre, code = _walk(export_context(context), q)
+    # the two round at the same places, up to ties and the multipliers' 22 bits
+    scale = np.array([fx.scale_of_code(c) for c in range(fx.SCALES)])[code]
+    assert np.mean(np.abs(np.arcsinh(centre / 8) - np.arcsinh(mu[0].numpy())) > 0.07) < 0.01
+    assert np.mean(np.abs(np.log(scale / s[0].numpy())) > 0.13) < 0.01
+    coded = bits(as_float[0], torch.from_numpy(centre / 8), torch.from_numpy(scale)).sum()
+    assert float(coded) == pytest.approx(float(bits(as_float, mu, s).sum()), rel=0.005)
+
+
+def test_float_path_in_passes_is_the_path_at_once() -> None:
+    """A latent's distribution does not depend on what is coded after it."""
+    context = _context(6)
+    torch.manual_seed(6)
+    step = torch.full((1, 1, 1, 1), 30.0)
+    q = torch.round(2 * torch.randn(1, CHANNELS, 4, 4))
+    with torch.no_grad():
+        mu, s = context(q, step)
+        for index, group in enumerate(GROUPS):
+            where = torch.from_numpy(pass_map(group.passes, 4, 4))
+            for k in range(group.passes):
+                known = q.clone()
+                known[:, group.stop :] = 0
+                known[:, group.start : group.stop] *= where < k
+                mu_k, s_k = context(known, step)
+                rows = slice(group.start, group.stop)
+                for one, two in ((mu, mu_k), (s, s_k)):
+                    torch.testing.assert_close(
+                        one[:, rows, where == k], two[:, rows, where == k], rtol=1e-4, atol=1e-4
+                    )
+            assert index < len(GROUPS)
+
+
+@settings(max_examples=25, deadline=None)
+@given(st.integers(0, 2**32 - 1), st.sampled_from([0.0, 0.4, 6.0, 400.0, 40000.0]), st.data())
+def test_any_latents_survive(seed: int, amplitude: float, data: st.DataObject) -> None:
+    h, w = data.draw(st.tuples(st.integers(1, 4), st.integers(1, 4)))
+    rng = np.random.default_rng(seed)
+    y = (amplitude * rng.standard_normal((CHANNELS, h, w))).astype(np.float32)
+    payload, q = _CODER.encode(y, _CODE, 0.0)
+    assert np.array_equal(q, np.floor(y.clip(-LARGEST, LARGEST) + 0.5))
+    assert np.array_equal(_CODER.decode(payload, h, w, _CODE), q)
+
+
+_CODER = LatentCoder(export_context(_context(1)))
+
+
+def test_extreme_latents() -> None:
+    y = np.zeros((CHANNELS, 2, 2), np.float32)
+    y[:, 0, 0], y[:, 1, 1], y[0, 0, 1] = 1e9, -1e9, np.nan
+    payload, q = _CODER.encode(y, _CODE, 0.0)
+    assert (q[:, 0, 0] == LARGEST).all()
+    assert (q[:, 1, 1] == -LARGEST).all()
+    assert np.array_equal(_CODER.decode(payload, 2, 2, _CODE), q)
+
+
+def test_real_bytes_are_the_estimated_bits() -> None:
+    """On latents drawn from what the model predicts, as a trained model's are."""
+    rng = np.random.default_rng(3)
+    mild = _context(1)
+    with torch.no_grad():
+        for head in mild.heads:
+            cast(Head, head).o.weight.mul_(0.2)
+    coder = LatentCoder(export_context(mild))
+    scales = np.array([fx.scale_of_code(c) for c in range(fx.SCALES)])
+
+    def visit(
+        group: int, indices: np.ndarray, centre: np.ndarray, scale: np.ndarray
+    ) -> np.ndarray:
+        mu, s = np.clip(centre, -800, 800) / 8, scales[scale]
+        q = np.floor(rng.logistic(mu, s) + 0.5)
+        return np.where(np.abs(centre) > 800, (centre + 4) // 8, q).astype(np.int32)
+
+    q = coder.context.walk(_CODE, 8, 8, visit)
+    payload, _ = coder.encode(q.astype(np.float32), _CODE, 0.0)
+    centre, code = _walk(coder.context, q)
+    parts = (q.astype(np.float64), centre / 8, scales[code])
+    estimate = float(bits(*(torch.from_numpy(part) for part in parts)).sum())
+    assert 8 * len(payload) == pytest.approx(estimate, rel=0.01)
+
+
+def test_cost_table_is_what_the_coder_spends() -> None:
+    """Coding many copies of one decision costs what the table says."""
+    probability, orders = probability_table(), tail_orders()
+    assert probability.min() >= 1
+    assert probability.max() <= 65535
+    for offset in (0, 1, -1, 5, -15, 16, 40):
+        row = np.full(4000, 3 * 64 + 40)
+        m = np.zeros(4000, np.int32)
+        from bitcodec.rangecoder import DecisionEncoder
+
+        out = DecisionEncoder()
+        _CODER._put(out, m + offset, m, row)
+        cost = _CODER.cost[row[0], offset + _CODER.reach]
+        assert 8 * len(out.payload()) == pytest.approx(4000 * cost, rel=0.01, abs=64)
+    assert len(orders) == 64
+
+
+def test_rate_distortion_optimised_rounding_pays() -> None:
+    """No latent costs more than rounded, none is moved without a gain, and many are moved."""
+    rng = np.random.default_rng(4)
+    y = rng.laplace(0, 1.5, (5, 4000)).astype(np.float32)
+    m = rng.integers(-1, 2, y.shape).astype(np.int32)
+    row = np.full(y.shape, 4 * 64 + 25)
+    plain, chosen = (_CODER.choose(y, m, row, rdo) for rdo in (0.0, 16.0))
+    assert np.array_equal(plain, np.floor(y + 0.5))
+    cost = [
+        _CODER.cost[row, (q - m) + _CODER.reach] + 16 * np.square(y - q) for q in (plain, chosen)
+    ]
+    moved = plain != chosen
+    assert moved.mean() > 0.02
+    assert (cost[1][moved] < cost[0][moved]).all()
+    assert np.array_equal(cost[1][~moved], cost[0][~moved])
+
+
+def test_export_refuses_what_could_round() -> None:
+    context = export_context(_context(2))
+    head = cast(IntegerHead, context.heads[0])
+    head.a.bias.fill_(2**24)
+    with pytest.raises(WeightsError, match=r"2\*\*24"):
+        context.check()
+
+
+def test_weights_file_of_an_inexact_network_is_refused(tmp_path: object) -> None:
+    from pathlib import Path
+
+    model = _model(2)
+    cast(IntegerHead, model.context.heads[3]).o.bias.fill_(-(2**24))
+    path = Path(str(tmp_path)) / "bad.safetensors"
+    save_weights(model, path)
+    with pytest.raises(WeightsError, match=r"2\*\*24"):
+        load_weights(path).encode_tile(np.zeros((CHANNELS, 1, 1), np.float32), _CODE, 0)
+
+
+def test_pictures_round_trip_at_every_rate(tmp_path: object) -> None:
+    model = _model()
+    rng = np.random.default_rng(0)
+    smooth = np.kron(rng.integers(0, 256, (3, 4, 3)), np.ones((16, 16, 1))).astype(np.uint8)
+    picture = Picture(smooth[:41, :55], None, False, None, None, ())
+    worse = 0.0
+    for quality in (1, 50, 100):
+        data = encode_picture(picture, model, model.rate_for_quality(quality))
+        value = psnr(picture.rgb, decode_container(read(data), model).rgb)
+        assert value > worse
+        worse = value
+    assert worse > 40
+
+
+def test_tiles_show_no_seam() -> None:
+    model = _model()
+    rgb = np.random.default_rng(1).integers(0, 256, (130, 150, 3)).astype(np.uint8)
+    picture = Picture(rgb, None, False, None, None, ())
+    rate = model.rate_for_quality(90)
+    whole = decode_container(read(encode_picture(picture, model, rate, effort=0)), model).rgb
+    data = encode_picture(picture, model, rate, effort=0, tile=64)
+    tiled = decode_container(read(data), model).rgb
+    # a latent that lies on a threshold may round the other way
+    assert np.mean(np.abs(whole.astype(int) - tiled) > 1) < 1e-3
+
+
+def test_noise_and_flat_pictures() -> None:
+    model = _model()
+    for rgb in (
+        np.random.default_rng(2).integers(0, 256, (48, 48, 3)).astype(np.uint8),
+        np.full((48, 48, 3), 128, np.uint8),
+        np.full((1, 1, 3), 255, np.uint8),
+    ):
+        picture = Picture(rgb, None, False, None, None, ())
+        for quality in (1, 100):
+            data = encode_picture(picture, model, model.rate_for_quality(quality))
+            assert decode_container(read(data), model).rgb.shape == rgb.shape
+
+
+def test_damaged_payloads_are_refused() -> None:
+    y = np.random.default_rng(0).standard_normal((CHANNELS, 2, 2)).astype(np.float32)
+    payload = _CODER.encode(y, _CODE, 0.0)[0]
+    with pytest.raises(ContainerError):
+        _CODER.decode(payload[:-3], 2, 2, _CODE)
+    with pytest.raises(ContainerError):
+        _CODER.decode(payload + bytes(400), 2, 2, _CODE)
+    with pytest.raises(ContainerError):
+        _model().decode_tile(payload, (2, 2), 65000)
