@@ -13,8 +13,9 @@ from collections.abc import Callable
 import numpy as np
 
 from bitcodec.codec import DEFAULT_EFFORT, DEFAULT_TILE, decode_container, encode_picture
-from bitcodec.container import read
+from bitcodec.container import read, read_header
 from bitcodec.errors import TargetError
+from bitcodec.header import Coder
 from bitcodec.images import Picture
 from bitcodec.metrics import psnr as psnr_of
 from bitcodec.models.base import Model
@@ -91,6 +92,8 @@ def encode_to_target(
         return files[index]
 
     def log_size(index: int) -> float:
+        if model.coder is Coder.PACKED:  # no need to encode to know
+            return math.log(_packed_size(encoded(len(rates) - 1), rates[index]))
         return math.log(len(encoded(index)))
 
     if psnr is not None:
@@ -113,6 +116,17 @@ def encode_to_target(
         below, above = len(encoded(index)), len(encoded(index + 1))
         return encoded(index if limit - below <= above - limit else index + 1)
     return encoded(index)
+
+
+def _packed_size(data: bytes, rate: int) -> int:
+    """Size of a packed file at another rate, given one; at most a few bytes too much."""
+    header = read_header(data).header
+    saved = 0
+    for index in range(header.tile_count):
+        x0, y0, x1, y1 = header.latent_box(index)
+        area = (x1 - x0) * (y1 - y0)
+        saved += -(-header.rate * area // 8) - -(-rate * area // 8)
+    return len(data) - saved
 
 
 def _index_for_psnr(

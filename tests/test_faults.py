@@ -295,6 +295,25 @@ def test_nobody_reads_the_reports(coded: Path, tmp_path: Path) -> None:
         assert image.size == (300, 200)
 
 
+def test_nobody_reads_the_records(coded: Path, tmp_path: Path) -> None:
+    reader, writer = os.pipe()
+    os.close(reader)
+    done = command("decode", "--json", coded, tmp_path / "x.png", stdout=writer)
+    os.close(writer)
+    assert done.returncode == 5
+    assert b"Traceback" not in done.stderr
+    assert (tmp_path / "x.png").exists()
+
+
+def test_standard_error_is_closed(coded: Path, tmp_path: Path) -> None:
+    """Reports have nowhere to go; they must not end up in the data instead."""
+    line = ["sh", "-c", 'exec "$0" -m bitcodec decode "$1" - 2>&-', sys.executable, str(coded)]
+    done = subprocess.run(line, stdout=subprocess.PIPE, check=False, timeout=60)
+    assert done.returncode == 0
+    assert done.stdout[:4] == b"\x89PNG"
+    assert done.stdout[-8:-4] == b"IEND"
+
+
 # --- parts of files --------------------------------------------------------------------------
 
 
@@ -373,5 +392,5 @@ def test_pixel_limits(coded: Path, tmp_path: Path, capfd: pytest.CaptureFixture[
         ["info", *limit, str(coded)],
     ):
         assert main(line) == 3
-        assert "300x200 pixels are more than 59999 (see --max-pixels)" in capfd.readouterr().err
+        assert "(see --max-pixels)" in capfd.readouterr().err
     assert main(["info", "--max-pixels", "60000", str(coded)]) == 0

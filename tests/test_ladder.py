@@ -152,9 +152,7 @@ def _walk(context: IntegerContext, q: np.ndarray) -> np.ndarray:
     out = np.zeros((2, CHANNELS, q.shape[1] * q.shape[2]), np.int64)
     flat = q.reshape(CHANNELS, -1)
 
-    def visit(
-        group: int, indices: np.ndarray, centre: np.ndarray, scale: np.ndarray
-    ) -> np.ndarray:
+    def visit(group: int, indices: np.ndarray, centre: np.ndarray, scale: np.ndarray) -> np.ndarray:
         rows = slice(GROUPS[group].start, GROUPS[group].stop)
         out[0, rows, indices] = centre.T
         out[1, rows, indices] = scale.T
@@ -271,9 +269,7 @@ def test_real_bytes_are_the_estimated_bits() -> None:
     coder = LatentCoder(export_context(mild))
     scales = np.array([fx.scale_of_code(c) for c in range(fx.SCALES)])
 
-    def visit(
-        group: int, indices: np.ndarray, centre: np.ndarray, scale: np.ndarray
-    ) -> np.ndarray:
+    def visit(group: int, indices: np.ndarray, centre: np.ndarray, scale: np.ndarray) -> np.ndarray:
         mu, s = np.clip(centre, -800, 800) / 8, scales[scale]
         q = np.floor(rng.logistic(mu, s) + 0.5)
         return np.where(np.abs(centre) > 800, (centre + 4) // 8, q).astype(np.int32)

@@ -5,8 +5,9 @@ from __future__ import annotations
 import contextlib
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Generator, Sequence
 from dataclasses import dataclass
+from typing import TextIO
 
 import click
 
@@ -29,10 +30,21 @@ class BatchSettings:
     json: bool = False
 
 
-def run_batch(task: Task, describe: Describe, plan: Plan, settings: BatchSettings) -> int:
+#: task, sources, number of workers: one outcome for each source, in their order
+Runner = Callable[[Task, Sequence[str], int], Generator[Outcome, None, None]]
+
+
+def run_batch(
+    task: Task,
+    describe: Describe,
+    plan: Plan,
+    settings: BatchSettings,
+    runner: Runner = run_tasks,
+) -> int:
     """Do all jobs and return the exit code.
 
-    An output that exists is found out before any work is done for it.
+    An output that exists is found out before any work is done for it. ``runner`` is where the
+    task runs: in this process and its children, or on a cluster.
     """
     _check_streams(plan.jobs, settings)
     reporter = Reporter(
@@ -49,7 +61,7 @@ def run_batch(task: Task, describe: Describe, plan: Plan, settings: BatchSetting
         ]
         doable, refused = _doable(plan.jobs, settings, reporter)
         codes += refused
-        outcomes = run_tasks(task, [job.source for job in doable], settings.jobs)
+        outcomes = runner(task, [job.source for job in doable], settings.jobs)
         with contextlib.closing(outcomes):
             for job, outcome in zip(doable, outcomes, strict=True):
                 written = _write(job, outcome, settings.force, plan.makes_folders)
@@ -103,10 +115,14 @@ def _check_streams(jobs: Sequence[Job], settings: BatchSettings) -> None:
     for job in jobs:
         if job.target == STREAM and settings.json:
             raise click.UsageError("--json and the data cannot both go to standard output")
-        if job.target == STREAM and sys.stdout.isatty():
+        if job.target == STREAM and _is_terminal(sys.stdout):
             raise click.UsageError("standard output is a terminal: name a file, or pipe it")
-        if job.source == STREAM and sys.stdin.isatty():
+        if job.source == STREAM and _is_terminal(sys.stdin):
             raise click.UsageError("standard input is a terminal: name a file, or pipe one in")
+
+
+def _is_terminal(stream: TextIO | None) -> bool:
+    return stream is not None and stream.isatty()  # None: closed from the start
 
 
 def read_source(source: str) -> bytes:

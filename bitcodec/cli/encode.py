@@ -5,16 +5,19 @@ from __future__ import annotations
 import time
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
+from functools import partial
 from typing import Any
 
 import click
 
 from bitcodec import registry
 from bitcodec.cli.batch import read_source, run_batch
+from bitcodec.cli.cluster import ANY, check_address, run_on_ray
 from bitcodec.cli.complete import complete_files, complete_models
 from bitcodec.cli.options import batch_options, batch_settings
-from bitcodec.cli.plan import PICTURE_SUFFIXES, Naming, plan_jobs
-from bitcodec.cli.pool import Output
+from bitcodec.cli.plan import PICTURE_SUFFIXES, STREAM, Naming, plan_jobs
+from bitcodec.cli.pool import Output, run_tasks
+from bitcodec.errors import BitcodecError
 
 NAMING = Naming(
     suffix=".bin",
@@ -88,6 +91,13 @@ def describe(record: Mapping[str, Any]) -> str:
     )
 
 
+def _address(ctx: click.Context, param: click.Parameter, value: str | None) -> str | None:
+    try:
+        return None if value is None else check_address(value)
+    except BitcodecError as error:
+        raise click.UsageError(str(error), ctx) from error
+
+
 @click.command("encode")
 @click.argument(
     "inputs", metavar="IN [OUT]", nargs=-1, required=True, shell_complete=complete_files
@@ -130,6 +140,16 @@ def describe(record: Mapping[str, Any]) -> str:
     show_default="1024",
     help="Edge in pixels of the tiles that are coded apart: a multiple of 16.",
 )
+@click.option(
+    "--ray",
+    metavar="[ADDRESS]",
+    is_flag=False,
+    flag_value=ANY,
+    callback=_address,
+    help="Spread the pictures over a Ray cluster: auto (the one that is running, or else a new "
+    "one here; also with no ADDRESS), local, HOST:PORT or ray://HOST:PORT. -j is then the number "
+    "of workers, by default one a core of the cluster. Inputs must have the same paths there.",
+)
 @batch_options
 def encode_command(inputs: tuple[str, ...], **options: Any) -> int:
     """Encode pictures to .bin files.
@@ -144,6 +164,7 @@ def encode_command(inputs: tuple[str, ...], **options: Any) -> int:
       bitcodec encode -q 80 photo.jpg small.bin
       bitcodec encode a.png b.png c.png -o bin/
       bitcodec encode -r photos -o bin/ -j 2
+      bitcodec encode -r photos -o bin/ --skip-existing --ray
       bitcodec encode - - <photo.jpg >photo.bin
     """
     given = [name for name in _TARGETS if options[name] is not None]
@@ -152,9 +173,13 @@ def encode_command(inputs: tuple[str, ...], **options: Any) -> int:
         raise click.UsageError(f"{named} exclude each other")
     if options["tile"] is not None and options["tile"] % 16:
         raise click.UsageError("--tile must be a multiple of 16")
+    address = options.pop("ray")
+    runner = run_tasks if address is None else partial(run_on_ray, address=address)
+    if address is not None and STREAM in inputs:
+        raise click.UsageError("a cluster cannot read standard input")
     settings = batch_settings(options)
     output, recursive = options.pop("output"), options.pop("recursive")
     plan = plan_jobs(inputs, output, recursive=recursive, naming=NAMING)
     # Fail once, before any file is opened, rather than once for each.
     registry.find_by_name(options["model"] or registry.DEFAULT_MODEL)
-    return run_batch(Encode(**options), describe, plan, settings)
+    return run_batch(Encode(**options), describe, plan, settings, runner)

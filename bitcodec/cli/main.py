@@ -110,7 +110,8 @@ def main(args: Sequence[str] | None = None) -> int:
             return code
     except BrokenPipeError:
         # Whoever read our output has gone. Python would fail once more when it flushes at exit.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        if sys.stdout is not None:
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return FileError.exit_code
     except Terminated:
         return _SIGTERM_CODE
@@ -129,6 +130,11 @@ def _run(args: Sequence[str] | None) -> int:
     except click.ClickException as error:
         _say(error.format_message())
         return error.exit_code
+    except SystemExit as error:
+        # click exits on its own for shell completion, and with 1 for a broken pipe.
+        if error.code != 1 or "_BITCODEC_COMPLETE" in os.environ:
+            raise
+        raise BrokenPipeError from None
     except click.Abort as error:
         _raise_interrupt(error)
     except BitcodecError as error:
@@ -149,8 +155,9 @@ def _say(message: str, hint: str | None = None) -> None:
 
 
 def _flush() -> None:
-    with contextlib.suppress(ValueError):  # closed already
-        sys.stdout.flush()
+    if sys.stdout is not None:
+        with contextlib.suppress(ValueError):  # closed already
+            sys.stdout.flush()
 
 
 @contextlib.contextmanager

@@ -38,7 +38,7 @@ class Reporter:
         self.quiet, self.verbose, self.as_json = quiet, verbose, as_json
         self.files = self.failures = self.skips = 0
         self.sums: dict[str, float] = dict.fromkeys(_SUMMED, 0)
-        off = quiet or count < 2 or not sys.stderr.isatty()
+        off = quiet or count < 2 or sys.stderr is None or not sys.stderr.isatty()
         self.bar = tqdm(total=count, unit="file", disable=off, file=sys.stderr, leave=False)
 
     def __enter__(self) -> Reporter:
@@ -98,7 +98,7 @@ class Reporter:
         self._line(f"total: {', '.join(counts)}{text}")
 
     def _line(self, text: str, *, always: bool = False) -> None:
-        if always or not self.quiet:
+        if sys.stderr is not None and (always or not self.quiet):  # None: closed
             tqdm.write(text, file=sys.stderr)
 
     def _finish(self, record: dict[str, Any]) -> None:

@@ -103,7 +103,7 @@ class Context(nn.Module):
         """Contribution to the state of companded latents of one group."""
         conv = cast(nn.Conv2d, self.emb[group])
         weight = fake_weight(conv.weight) if quantized else conv.weight
-        out = F.conv2d(e, weight, padding=conv.padding)  # type: ignore[arg-type]
+        out = F.conv2d(e, weight, padding=conv.padding)
         return round_ste(out * fx.STATE) / fx.STATE if quantized else out
 
     def forward(self, q: Tensor, step: Tensor, quantized: bool = False) -> tuple[Tensor, Tensor]:
@@ -136,7 +136,8 @@ class Context(nn.Module):
                     seen = seen + self.embed(index, part * (where < k), quantized)
                 now = head(seen, quantized)
                 out = now if out is None else torch.where(where >= k, now, out)
-            outs.append(cast(Tensor, out).unflatten(1, (3, group.size))[:, :2])
+            n = cast(Tensor, out).shape[0]
+            outs.append(cast(Tensor, out).reshape(n, 3, group.size, h, w)[:, :2])
             s = s + self.embed(index, part, quantized)
         both = torch.cat(outs, 2)
         a, b = both[:, 0].clamp(-7, 7), both[:, 1].clamp(-6, 6)

@@ -96,7 +96,8 @@ def calibrate(context: Context, batches: list[tuple[Tensor, Tensor]], margin: fl
         batches: (q, step) pairs as :meth:`Context.forward` takes them.
         margin: factor on the largest value seen.
     """
-    seen = [torch.full((h.reach.shape[0],), 1e-2) for h in cast("list[Head]", list(context.heads))]
+    heads = cast("list[Head]", list(context.heads))
+    seen = [torch.full_like(cast(Tensor, head.reach), 1e-2) for head in heads]
     handles = []
 
     def watch(index: int, head: Head) -> None:
@@ -106,11 +107,11 @@ def calibrate(context: Context, batches: list[tuple[Tensor, Tensor]], margin: fl
 
         handles.append(head.dw.register_forward_hook(hook))
 
-    for index, head in enumerate(cast("list[Head]", list(context.heads))):
+    for index, head in enumerate(heads):
         watch(index, head)
     for q, step in batches:
         context(q, step, quantized=False)
     for handle in handles:
         handle.remove()
-    for head, reach in zip(cast("list[Head]", list(context.heads)), seen, strict=True):
+    for head, reach in zip(heads, seen, strict=True):
         cast(Tensor, head.reach).copy_(reach * margin)

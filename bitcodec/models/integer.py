@@ -179,7 +179,7 @@ class IntegerContext(nn.Module):
     def companded(self, q: np.ndarray) -> np.ndarray:
         """round(16 asinh(q)) within int8, by table; float64 integers."""
         size = self._compand.take(np.minimum(np.abs(q), COMPAND_SIZE - 1))
-        return np.copysign(size, q) if size.any() else size
+        return np.asarray(np.copysign(size, q) if size.any() else size)
 
     @torch.inference_mode()
     def walk(

@@ -13,6 +13,7 @@ import numpy as np
 from bitcodec.errors import ContainerError
 from bitcodec.models import fixedpoint as fx
 from bitcodec.models.integer import IntegerContext
+from bitcodec.models.order import GROUPS
 from bitcodec.models.tables import UNARY, cost_table
 from bitcodec.rangecoder import DecisionDecoder, DecisionEncoder
 
@@ -49,12 +50,11 @@ class LatentCoder:
         flat = np.ascontiguousarray(y.reshape(y.shape[0], -1))
         flat = np.nan_to_num(flat).clip(-LARGEST, LARGEST)
         out = DecisionEncoder()
-        start = np.cumsum([0] + [head.o.weight.shape[0] // 2 for head in self.context.heads])
 
         def visit(
             group: int, indices: np.ndarray, centre: np.ndarray, scale: np.ndarray
         ) -> np.ndarray:
-            part = flat[start[group] : start[group + 1]]
+            part = flat[GROUPS[group].start : GROUPS[group].stop]
             part = part if part.shape[1] == len(indices) else part[:, indices]
             m, row = _split(centre, scale)
             q = self.choose(part, m, row, rdo)
@@ -137,7 +137,7 @@ class LatentCoder:
     def _get(self, source: DecisionDecoder, m: np.ndarray, row: np.ndarray) -> np.ndarray:
         table = self.probability
         where = np.flatnonzero(source.get(table[0].take(row)))
-        q = m.copy()
+        q: np.ndarray = m.copy()
         row = row[where]
         above = source.get(table[1].take(row))
         sign = np.where(above, 1, -1).astype(np.int32)
@@ -162,11 +162,11 @@ def _split(centre: np.ndarray, scale: np.ndarray) -> tuple[np.ndarray, np.ndarra
     half = fx.FRACTIONS // 2
     m = (centre + half) // fx.FRACTIONS
     fraction = centre - m * fx.FRACTIONS  # -4..3
-    return m, (fraction + half) * fx.SCALES + scale
+    return np.asarray(m), np.asarray((fraction + half) * fx.SCALES + scale)
 
 
 def _unary_probability(table: np.ndarray, t: int, above: np.ndarray, row: np.ndarray) -> np.ndarray:
-    return np.where(above, table[1 + UNARY + t].take(row), table[1 + t].take(row))
+    return np.asarray(np.where(above, table[1 + UNARY + t].take(row), table[1 + t].take(row)))
 
 
 def _put_tail(out: DecisionEncoder, r: np.ndarray, order: np.ndarray) -> None:

@@ -276,7 +276,8 @@ class SignModel(Model):
 
     def rate_for_quality(self, quality: int) -> int:
         """Quality is the percentage of the M channels that is sent, at least one."""
-        return max(1, round(self.config.m * quality / 100))
+        channels: int = round(self.config.m * quality / 100)
+        return max(1, channels)
 
     @property
     def default_quality(self) -> int:

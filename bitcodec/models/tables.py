@@ -24,13 +24,14 @@ def compand_table() -> np.ndarray:
 def centre_table() -> np.ndarray:
     """Eighths of a level for the centre codes -1792..1792: round(8 sinh(code / 256)), int32."""
     code = np.arange(-fx.CENTRE_MAX, fx.CENTRE_MAX + 1, dtype=np.float64)
-    return np.floor(np.sinh(code / fx.CENTRE) * fx.FRACTIONS + 0.5).astype(np.int32)
+    eighths = np.floor(np.sinh(code / fx.CENTRE) * fx.FRACTIONS + 0.5)
+    return np.asarray(eighths, np.int32)
 
 
 def tail_orders() -> np.ndarray:
     """Order of the Exp-Golomb code of the tail for each scale code: about log2 of s, uint8."""
     scales = np.array([fx.scale_of_code(c) for c in range(fx.SCALES)])
-    return np.maximum(0, np.floor(np.log2(scales) + 0.5)).astype(np.uint8)
+    return np.asarray(np.maximum(0, np.floor(np.log2(scales) + 0.5)), np.uint8)
 
 
 def _sigmoid(z: np.ndarray) -> np.ndarray:
@@ -40,7 +41,7 @@ def _sigmoid(z: np.ndarray) -> np.ndarray:
 def _mass(offset: np.ndarray, centre: np.ndarray, scale: np.ndarray) -> np.ndarray:
     """Probability of the level at ``offset`` from m, in the form that is exact in both tails."""
     d = -np.abs(offset - centre)
-    return _sigmoid((d + 0.5) / scale) - _sigmoid((d - 0.5) / scale)
+    return np.asarray(_sigmoid((d + 0.5) / scale) - _sigmoid((d - 0.5) / scale))
 
 
 def _quantise(p: np.ndarray) -> np.ndarray:

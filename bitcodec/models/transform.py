@@ -65,12 +65,9 @@ class ResidualConv(nn.Module):
 
     def __init__(self, channels: int) -> None:
         super().__init__()
-        self.f = nn.Sequential(
-            nn.Conv2d(channels, channels, 3, padding=1),
-            nn.ReLU(),
-            nn.Conv2d(channels, channels, 3, padding=1),
-        )
-        nn.init.normal_(self.f[2].weight, std=1e-3)
+        last = nn.Conv2d(channels, channels, 3, padding=1)
+        nn.init.normal_(last.weight, std=1e-3)
+        self.f = nn.Sequential(nn.Conv2d(channels, channels, 3, padding=1), nn.ReLU(), last)
 
     def forward(self, x: Tensor) -> Tensor:
         """(N, C, h, w) to the same shape."""
@@ -155,11 +152,17 @@ class Transform(nn.Module):
         self.g = nn.Parameter(torch.zeros(1, CHANNELS, 1, 1))
         self.fa, self.fs = _trunk(c.width, c.blocks), _trunk(c.width, c.blocks)
         self.down, self.up = PixelDown(c), PixelUp(c)
+        self.half_pixels = False  # bfloat16 in the pixel paths, for training
+
+    def _fast(self, x: Tensor) -> torch.autocast:
+        return torch.autocast(x.device.type, torch.bfloat16, enabled=self.half_pixels)
 
     def analyze(self, x: Tensor, step: Tensor) -> Tensor:
         """Pixels (N, 3, 16 h, 16 w) to latents in units of the step, (N, 768, h, w)."""
         y0 = F.conv2d(x - 128, self.wa, stride=16) / step
-        h = self.fa[0](_with_step(y0, step)) + self.down((x - 128) / 64)
+        with self._fast(x):
+            pixels = self.down((x - 128) / 64)
+        h = self.fa[0](_with_step(y0, step)) + pixels.float()
         y: Tensor = y0 * torch.exp(self.g) + self.fa[1:](h)
         return y
 
@@ -168,5 +171,7 @@ class Transform(nn.Module):
         h = self.fs[:-1](_with_step(q, step))
         y_hat = q * torch.exp(-self.g) + self.fs[-1](h)
         x1 = F.conv_transpose2d(y_hat * step, self.ws, stride=16) / 128
-        x_hat: Tensor = 128 * (x1 + step / STEP_MIDDLE * self.up(h, x1)) + 128
+        with self._fast(q):
+            pixels = self.up(h, x1)
+        x_hat: Tensor = 128 * (x1 + step / STEP_MIDDLE * pixels.float()) + 128
         return x_hat

@@ -8,6 +8,7 @@ all rates weigh alike. The rate sees latents with uniform noise (Ballé et al. 2
 
 from __future__ import annotations
 
+import dataclasses
 import math
 import time
 from dataclasses import dataclass
@@ -27,7 +28,30 @@ from bitcodec.models.ladder_float import LadderFloatModel
 from bitcodec.training.config import TrainConfig
 from bitcodec.training.tasks import Task, Validation, measure
 
-Phase = Literal["joint", "decoder", "context"]
+Phase = Literal["joint", "decoder", "context", "finish"]
+
+
+def choose(y: Tensor, mu: Tensor, s: Tensor, rdo: float) -> Tensor:
+    """Rate-distortion optimised rounding as the encoder does it, but for all passes at once.
+
+    Args:
+        y: latents, any shape.
+        mu: predicted centres, same shape.
+        s: predicted scales, same shape.
+        rdo: weight of (y - q)**2 against bits.
+
+    Returns:
+        The cheapest of the nearest level, the next toward the centre, the next toward 0, and 0.
+    """
+    near = torch.floor(y + 0.5)
+    centre = torch.floor(mu + 0.5)
+    best, least = near, bits(near, mu, s) + rdo * (y - near).square()
+    others = (near - (near - centre).sign(), near - near.sign(), torch.zeros_like(near))
+    for other in others:
+        price = bits(other, mu, s) + rdo * (y - other).square()
+        better = (price < least) & (near != centre)
+        best, least = torch.where(better, other, best), torch.where(better, price, least)
+    return best
 
 
 @dataclass(frozen=True)
@@ -36,7 +60,9 @@ class LadderTask(Task):
 
     Attributes:
         phase: "joint" trains everything, "decoder" g_s alone without the rate term, "context"
-            the context model alone on rounded latents.
+            the context model alone on rounded latents, "finish" both of these at once.
+        rdo: in the phases with a frozen encoder, latents are rounded as the encoder's
+            rate-distortion optimisation does with this weight; 0 rounds plainly.
         low: smallest step drawn.
         high: largest step drawn.
         trade: lam is this over step**2.
@@ -51,6 +77,7 @@ class LadderTask(Task):
     high: float = 160.0
     trade: float = 24.0
     quantized: bool = False
+    rdo: float = 0.0
     kernel_rate: float = 0.02
     valid_steps: tuple[float, ...] = (16.0, 40.0, 96.0)
     effort: int = 5
@@ -73,8 +100,11 @@ class LadderTask(Task):
         return model
 
     def deployable(self, model: Model, pictures: list[np.ndarray]) -> Model:
-        """The integer form."""
-        return cast(LadderFloatModel, model).export(pictures[:24])
+        """The integer form; it encodes with the ``rdo`` that this phase trained for, if any."""
+        out = cast(LadderFloatModel, model).export(pictures[:24])
+        if self.rdo > 0:
+            out.config = dataclasses.replace(out.config, rdo=self.rdo)
+        return out
 
     def _step(self, x: Tensor, rng: np.random.Generator) -> Tensor:
         low, high = math.log(self.low), math.log(self.high)
@@ -91,12 +121,26 @@ class LadderTask(Task):
     def objective(
         self, model: LadderFloatModel, x: Tensor, step: Tensor
     ) -> tuple[Tensor, dict[str, float]]:
-        """The loss of one batch, x (N, 3, H, W) in [0, 1]; its parts depend on the phase."""
-        x = x * 255
+        """The loss of one batch, x (N, 3, H, W) in [0, 1]; its parts depend on the phase.
+
+        Under autocast the pixel paths alone run in bfloat16: latents reach hundreds of steps,
+        and a context model that is to become integers must not learn around lost bits.
+        """
+        model.transform.half_pixels = torch.is_autocast_enabled(x.device.type)
+        with torch.autocast(x.device.type, enabled=False):
+            return self._objective(model, x * 255, step)
+
+    def _objective(
+        self, model: LadderFloatModel, x: Tensor, step: Tensor
+    ) -> tuple[Tensor, dict[str, float]]:
         frozen = self.phase != "joint"
         with torch.set_grad_enabled(not frozen and torch.is_grad_enabled()):
             y = model.transform.analyze(x, step)
         q = y + (torch.floor(y + 0.5) - y).detach()
+        if frozen and self.rdo > 0:
+            with torch.no_grad():
+                mu, s = model.estimator(q, step)
+                q = choose(y, mu, s, self.rdo)
         bpp = mse = torch.zeros((), device=x.device)
         weight = 1 / (0.3 + 20 / step.flatten())
         loss = torch.zeros((), device=x.device)
@@ -121,12 +165,12 @@ class LadderTask(Task):
         synthesis = [*t.fs.parameters(), *t.up.parameters()]
         trained: list[nn.Parameter] = []
         slow: list[nn.Parameter] = []
-        if self.phase == "context":
+        if self.phase in ("context", "finish"):
             trained += net.estimator.parameters()
-        elif self.phase == "decoder":
+        if self.phase in ("decoder", "finish"):
             trained += synthesis
             slow = [t.ws]
-        else:
+        if self.phase == "joint":
             trained += synthesis + [t.g, *t.fa.parameters(), *t.down.parameters()]
             trained += net.estimator.parameters()
             slow = [t.wa, t.ws]

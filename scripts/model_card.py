@@ -1,0 +1,172 @@
+#!/usr/bin/env python3
+"""Write a model card from a weights file, its run folder and an evaluation.
+
+Usage: scripts/model_card.py weights/NAME.safetensors --run runs/NAME --results OUT/results.json
+
+The card is generated so that its figures can be of no other weights: the evaluation must name
+the id that is in the file.
+"""
+
+from __future__ import annotations
+
+import csv
+import hashlib
+import json
+import re
+import sys
+from collections import defaultdict
+from pathlib import Path
+
+import click
+import torch
+from torch import nn
+
+from bitcodec.models.base import Model
+from bitcodec.models.weights import load_weights
+
+_WHAT = {
+    "sign": "The classic binarized codec: four strided convolutions, the sign of each latent, four "
+    "deconvolutions; one bit a latent bit, no entropy coding. The first m of its 192 channels are a "
+    "codec of m/256 bits per pixel.",
+    "ladder": "A variable-rate codec: learned 16x16 block transform with residual paths, latents "
+    "binarized by a ladder of thresholds, latent bits range-coded with an integer context model.",
+}
+# ruff: noqa: E501 -- the texts below are paragraphs of the card
+_DATA = """\
+Trained on 357 openly licensed photographs (about 180 megapixels), JPEG quality 95 4:4:4 scaled down from their sources; checkpoints were chosen on 24 others
+from the same sources. None is in this repository. Sources and licences: CID22 by Cloudinary (CC BY-SA 4.0); CQ100 (set CC BY-SA 4.0, each picture CC0, public
+domain, CC BY or CC BY-SA); Wikipedia featured landscapes (CC BY-SA, GFDL, Free Art License); wallpapers of elementary, Pop!_OS, Trident, GalliumOS (CC0,
+Unsplash License, Pexels License); Debian's lomiri-wallpapers (CC BY, CC BY-SA, CC0), mate-backgrounds (GPL-2+), plasma-workspace-wallpapers (LGPLv3); Unsplash
+photographs (Unsplash License). The Kodak set was used for the table below only, never to train or to choose."""
+
+
+def _kmac(model: Model) -> dict[str, float]:
+    """Thousand multiply-accumulates a pixel of each part, counted on a 256x256 picture."""
+    counts: dict[str, float] = defaultdict(float)
+    handles = []
+
+    def watch(name: str, layer: nn.Module) -> None:
+        def hook(_: nn.Module, inputs: tuple[torch.Tensor, ...], output: torch.Tensor) -> None:
+            weight = layer.weight
+            places = inputs[0] if isinstance(layer, nn.ConvTranspose2d) else output
+            counts[name] += weight.numel() * places.shape[-1] * places.shape[-2] / 256**2 / 1000
+
+        handles.append(layer.register_forward_hook(hook))
+
+    for name, layer in model.named_modules():
+        if isinstance(layer, (nn.Conv2d, nn.ConvTranspose2d)):
+            parts = name.split(".")
+            key = parts[0] if model.family == "sign" else parts[1] if len(parts) > 1 else name
+            side = {"fa": "g_a", "down": "g_a", "fs": "g_s", "up": "g_s"}.get(key, key)
+            watch(side, layer)
+    with torch.inference_mode():
+        if model.family == "sign":
+            model(torch.rand(1, 3, 256, 256))
+        else:
+            step = torch.full((1, 1, 1, 1), 40.0)
+            y = model.transform.analyze(torch.rand(1, 3, 256, 256) * 255, step)  # type: ignore[union-attr]
+            model.transform.synthesize(y.round(), step)  # type: ignore[union-attr]
+            counts["g_a"] += 768 * 3 / 1000  # the block transform is a bare convolution
+            counts["g_s"] += 768 * 3 / 1000
+            counts["context model"] = _context_kmac(model)
+    for handle in handles:
+        handle.remove()
+    return dict(counts)
+
+
+def _context_kmac(model: Model) -> float:
+    from bitcodec.models.order import GROUPS
+
+    total = 0
+    for index, group in enumerate(GROUPS):
+        head, emb = model.context.heads[index], model.context.emb[index]  # type: ignore[union-attr]
+        convs = (head.dw, head.a, head.b, head.o)
+        total += group.passes * (sum(c.weight.numel() for c in convs) + emb.weight.numel())
+    return total / 256 / 1000
+
+
+def _means(results: Path, model: Model) -> list[tuple[str, int, float, float, float]]:
+    """(setting, pictures, bpp, PSNR, MS-SSIM) in order of rate, of this model's rows alone."""
+    rows = json.loads(results.read_text())["rows"]
+    mine = [r for r in rows if r["codec"] == model.name]
+    if not mine or any(model.model_id.hex() not in r["identity"] for r in mine):
+        sys.exit(f"{results}: not an evaluation of {model.name} {model.model_id.hex()}")
+    groups: dict[str, list[dict[str, float]]] = defaultdict(list)
+    for row in mine:
+        groups[row["setting"]].append(row)
+    out = []
+    for setting, members in groups.items():
+        keys = ("bpp", "psnr", "ms_ssim")
+        means = [sum(m[k] for m in members) / len(members) for k in keys]
+        out.append((setting, len(members), *means))
+    return sorted(out, key=lambda row: row[2])
+
+
+def _training(run: Path) -> str:
+    with (run / "log.csv").open() as file:
+        rows = list(csv.DictReader(file))
+    last = rows[-1]
+    best = min((r for r in rows if r["valid"]), key=lambda r: float(r["valid_score"]))
+    config = re.sub(
+        r'^(dir|valid) = ".*"$', r'\1 = "..."', (run / "config.toml").read_text(), flags=re.M
+    )
+    config = re.sub(r'^init = ".*/', 'init = ".../', config, flags=re.M)
+    return (
+        f"The weights are the moving average at step {best['step']} of a run of {last['step']} steps "
+        f"that took {float(last['minutes']) / 60:.2f} hours on two CPU cores (shared with other "
+        f"work); it had the best validation score, {float(best['valid_score']):.4f}. Earlier phases, "
+        "if any, are in docs/training-log.md.\n\n```toml\n" + config + "```\n"
+    )
+
+
+@click.command()
+@click.argument("weights", type=click.Path(path_type=Path, exists=True))
+@click.option("--run", "run", type=click.Path(path_type=Path, exists=True), required=True)
+@click.option("--results", type=click.Path(path_type=Path, exists=True), required=True)
+@click.option("--command", required=True, help="The command that made the results.")
+def main(weights: Path, run: Path, results: Path, command: str) -> None:
+    """Write the card beside the weights file."""
+    model = load_weights(weights)
+    table = "\n".join(
+        f"| {setting} | {bpp:.4f} | {psnr:.2f} | {ms_ssim:.4f} |"
+        for setting, _, bpp, psnr, ms_ssim in _means(results, model)
+    )
+    kmac = ", ".join(f"{name} {value:.1f}" for name, value in _kmac(model).items())
+    numbers = sum(t.numel() for t in model.state_dict().values())
+    digest = hashlib.sha256(weights.read_bytes()).hexdigest()
+    text = f"""\
+# {model.name}
+
+{_WHAT[model.family]}
+
+| | |
+| --- | --- |
+| id (in every file made with it) | `{model.model_id.hex()}` |
+| SHA-256 of {weights.name} | `{digest}` |
+| size | {weights.stat().st_size} bytes, {numbers} numbers |
+| thousand multiply-accumulates a pixel | {kmac} |
+
+## Rate and distortion
+
+Mean over the 24 pictures of the Kodak set, whole files, PSNR in RGB a picture, by `{command}`:
+
+| setting | bpp | PSNR dB | MS-SSIM |
+| --- | --- | --- | --- |
+{table}
+
+## Training
+
+{_training(run)}
+## Data and licence
+
+{_DATA}
+
+The weights are free to use under CC BY-SA 4.0, as far as weights can be licensed at all.
+"""
+    card = weights.with_suffix(".md")
+    card.write_text(text)
+    click.echo(f"{card}: {model.model_id.hex()}")
+
+
+if __name__ == "__main__":
+    main()
