@@ -54,7 +54,7 @@ def cached_model(model: str | bytes | None, device: str = "auto") -> Model:
     if isinstance(model, bytes):
         entry = registry.find_by_id(model)
     else:
-        entry = registry.find_by_name(model or registry.DEFAULT_MODEL)
+        entry = registry.find_by_name(model or registry.default_model())
     # The id is part of the key, so that a file that was replaced is loaded anew.
     key = entry.path, entry.model_id, _device(device)
     with _loading:  # threads that want the same model wait for one load
@@ -216,7 +216,8 @@ def decode_partial(
 ) -> tuple[Image.Image, list[str]]:
     """Decode what is left of a damaged or truncated file whose header is whole.
 
-    Takes and raises what :func:`decode` does, but damage behind the header is no error.
+    Takes and raises what :func:`decode` does, but damage behind the header is no error, unless
+    no tile is left (ContainerError).
 
     Returns:
         The image, with mid-grey for every tile that is lost and opaque where alpha is; and the

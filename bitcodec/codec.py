@@ -6,6 +6,8 @@ So memory is bounded by a few rows of tiles, a region can be decoded alone, and 
 
 from __future__ import annotations
 
+import dataclasses
+
 import numpy as np
 
 from bitcodec.container import Container, Header, write
@@ -25,6 +27,8 @@ __all__ = [
 
 DEFAULT_TILE = 1024
 DEFAULT_EFFORT = 5
+_TILE_ALLOWANCE = 64  # bytes: what a tile of a few pixels costs at least
+_CLOSE = 64  # rates: near enough, in the search for one that fits
 
 
 def _ceil16(pixels: int) -> int:
@@ -50,6 +54,37 @@ def _analyze_tile(
     return latents[:, i : i + h, j : j + w]
 
 
+def _encode_tiles(rgb: np.ndarray, header: Header, model: Model, effort: int) -> tuple[bytes, ...]:
+    return tuple(
+        model.encode_tile(
+            _analyze_tile(rgb, header.tile_box(index), model, header.rate), header.rate, effort
+        )
+        for index in range(header.tile_count)
+    )
+
+
+def _fits(payloads: tuple[bytes, ...], rgb: np.ndarray) -> bool:
+    return sum(map(len, payloads)) <= rgb.size + _TILE_ALLOWANCE * len(payloads)
+
+
+def _coarsen(
+    rgb: np.ndarray, header: Header, model: Model, effort: int
+) -> tuple[Header, tuple[bytes, ...]]:
+    """The finest rate, nearly, whose payloads are no longer than the raw pixels."""
+    rates = model.rates()
+    low, high = 0, rates.index(header.rate)  # the file at `high` is too long
+    header = dataclasses.replace(header, rate=rates[low])
+    payloads = _encode_tiles(rgb, header, model, effort)
+    while high - low > _CLOSE:
+        middle = dataclasses.replace(header, rate=rates[(low + high) // 2])
+        tried = _encode_tiles(rgb, middle, model, effort)
+        if _fits(tried, rgb):
+            low, header, payloads = (low + high) // 2, middle, tried
+        else:
+            high = (low + high) // 2
+    return header, payloads
+
+
 def encode_picture(
     picture: Picture,
     model: Model,
@@ -59,6 +94,9 @@ def encode_picture(
     effort: int = DEFAULT_EFFORT,
 ) -> bytes:
     """Encode a picture as the bytes of a ``.bin`` file.
+
+    Payloads are never longer than the raw pixels: where the rate asked for would make them so, on
+    noise at the highest qualities, a coarser one is taken.
 
     Args:
         picture: what to encode, alpha and metadata included.
@@ -74,12 +112,9 @@ def encode_picture(
     height, width = picture.rgb.shape[:2]
     header = Header(model.model_id, width, height, rate, model.coder, tile, picture.grey)
     check_work(header)  # before the work, not after it
-    payloads = tuple(
-        model.encode_tile(
-            _analyze_tile(picture.rgb, header.tile_box(index), model, rate), rate, effort
-        )
-        for index in range(header.tile_count)
-    )
+    payloads = _encode_tiles(picture.rgb, header, model, effort)
+    if not _fits(payloads, picture.rgb):
+        header, payloads = _coarsen(picture.rgb, header, model, effort)
     alpha = None if picture.alpha is None else encode_alpha(picture.alpha)
     return write(Container(header, payloads, alpha, picture.icc, picture.exif))
 

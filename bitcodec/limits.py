@@ -9,15 +9,21 @@ length.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 from bitcodec.errors import ContainerError, LimitError
 from bitcodec.header import LATENT_STRIDE, Coder, Header
 
-__all__ = ["MAX_RANGED_TILE_PIXELS", "MIN_RANGED_TILE_COST", "check_payloads", "check_work"]
+__all__ = [
+    "MAX_RANGED_TILE_PIXELS",
+    "MIN_RANGED_TILE_COST",
+    "check_payloads",
+    "check_work",
+    "impossible_payloads",
+]
 
 MAX_RANGED_TILE_PIXELS = 2**22
-"""Most pixels in a tile of a ranged payload: decoding one takes up to about 120 bytes a pixel."""
+"""Most pixels in a tile of a ranged payload: decoding one takes up to 200 bytes a pixel (noise)."""
 MIN_RANGED_TILE_COST = 2**12
 """What a ranged tile counts for at least, in pixels, since a tile of one latent takes as long."""
 
@@ -58,28 +64,30 @@ def check_work(header: Header, max_pixels: int | None = None) -> None:
         )
 
 
-def check_payloads(header: Header, lengths: Sequence[int]) -> None:
-    """Refuse payloads that cannot be right before any pixel is allocated.
+def impossible_payloads(header: Header, lengths: Sequence[int | None]) -> Iterator[int]:
+    """Indices of tiles whose payload cannot be right.
+
+    A packed payload has exactly one bit a latent, a ranged one is a whole number of 32-bit words.
 
     Args:
         header: of the file.
-        lengths: of all its payloads in bytes, in order.
-
-    Raises:
-        ContainerError: a packed payload has not exactly one bit a latent, or a ranged one is
-            not a whole number of 32-bit words.
+        lengths: of all its payloads in bytes, in order; None for one that is not there.
     """
     if header.coder is Coder.RANGED:
-        if any(length % 4 for length in lengths):
-            raise ContainerError("a ranged payload is not a whole number of words")
+        yield from (i for i, length in enumerate(lengths) if length is None or length % 4)
         return
     widths = _latents(header.width, header.tile)
     heights = _latents(header.height, header.tile)
     for index, length in enumerate(lengths):
         row, column = divmod(index, header.tiles_x)
-        expected = (header.rate * heights[row] * widths[column] + 7) // 8
-        if length != expected:
-            raise ContainerError(f"payload of {length} bytes where {expected} were expected")
+        if length != (header.rate * heights[row] * widths[column] + 7) // 8:
+            yield index
+
+
+def check_payloads(header: Header, lengths: Sequence[int | None]) -> None:
+    """ContainerError if any is impossible; to be called before any pixel is allocated."""
+    for index in impossible_payloads(header, lengths):
+        raise ContainerError(f"tile {index}: {lengths[index]} bytes cannot be its payload")
 
 
 def _latents(pixels: int, tile: int) -> list[int]:

@@ -21,8 +21,8 @@ from typing import Any
 
 from bitcodec.errors import UnknownModelError, WeightsError
 
-DEFAULT_MODEL = "sign"
 ENVIRONMENT = "BITCODEC_WEIGHTS"
+DEFAULT_ENVIRONMENT = "BITCODEC_MODEL"
 SUFFIX = ".safetensors"
 _WITHDRAWN = "withdrawn.json"
 _MAX_HEADER = 1 << 24  # bytes; a real one is some ten kilobytes
@@ -48,6 +48,11 @@ class ModelEntry:
     model_id: bytes
     config: dict[str, Any]
     size: int
+
+
+def default_model() -> str:
+    """The model of who names none: ``BITCODEC_MODEL``, else "sign"."""
+    return os.environ.get(DEFAULT_ENVIRONMENT) or "sign"
 
 
 def weights_folders() -> tuple[Path, ...]:

@@ -16,10 +16,10 @@ from bitcodec.container import Container, Layout, PartialContainer
 from bitcodec.errors import BitcodecError, ContainerError, UnknownModelError
 from bitcodec.header import Header
 from bitcodec.images import Picture, decode_alpha
-from bitcodec.limits import check_payloads, check_work
+from bitcodec.limits import check_payloads, check_work, impossible_payloads
 from bitcodec.models.base import Model
 from bitcodec.preview import average, reduced_box, small_region
-from bitcodec.region import Box, decode_region
+from bitcodec.region import Box, decode_region, tiles_in
 
 __all__ = ["Parts", "View", "crop_box", "decode_parts", "parts_of", "parts_of_file"]
 
@@ -32,25 +32,19 @@ class Parts:
         header: of the file.
         payload: of a tile's index; None where it is lost; may raise ContainerError.
         section: of "alpha", "icc" or "exif"; None where there is none; may raise ContainerError.
-        lengths: of all payloads in bytes, None where some are lost.
+        lengths: of all payloads in bytes, None for those that are lost.
     """
 
     header: Header
     payload: Callable[[int], bytes | None]
     section: Callable[[str], bytes | None]
-    lengths: Sequence[int] | None
+    lengths: Sequence[int | None]
 
 
 def parts_of(parts: Container | PartialContainer) -> Parts:
     """Parts of a file that has been read."""
-    lengths = [len(tile) for tile in parts.tiles if tile is not None]
-    complete = len(lengths) == len(parts.tiles)
-    return Parts(
-        parts.header,
-        parts.tiles.__getitem__,
-        lambda name: getattr(parts, name),
-        lengths if complete else None,
-    )
+    lengths = [None if tile is None else len(tile) for tile in parts.tiles]
+    return Parts(parts.header, parts.tiles.__getitem__, lambda name: getattr(parts, name), lengths)
 
 
 def parts_of_file(file: BinaryIO, layout: Layout) -> Parts:
@@ -136,6 +130,13 @@ class _Decoder:
         return average(whole[rows], reduce)
 
 
+def _check_any(parts: Parts, box: Box) -> None:
+    """ContainerError where no tile in the box can be saved: a picture of grey helps nobody."""
+    bad = set(impossible_payloads(parts.header, parts.lengths))
+    if len(bad) == len(parts.lengths) or all(i in bad for i, _ in tiles_in(parts.header, box)):
+        raise ContainerError("nothing is left of it: every tile is lost")
+
+
 def decode_parts(
     parts: Parts,
     model: Model,
@@ -172,8 +173,10 @@ def decode_parts(
         raise ContainerError(f"rate {header.rate} is not one of {model.name}")
     check_work(header, max_pixels)
     box = crop_box(header, view.crop)
-    if lost is None and parts.lengths is not None:
+    if lost is None:
         check_payloads(header, parts.lengths)
+    else:
+        _check_any(parts, box)
     decoder = _Decoder(parts, model, lost)
     alpha = decoder.alpha(box, reduce)
     if reduce == 1:

@@ -9,11 +9,14 @@ from __future__ import annotations
 
 import argparse
 import inspect
+import os
 import re
 import sys
 from pathlib import Path
 
 import click
+
+os.environ.pop("BITCODEC_MODEL", None)  # the pages tell of the usual default
 
 from bitcodec import __version__
 from bitcodec.cli.main import COMMANDS, cli
@@ -29,6 +32,7 @@ EXIT_CODES = (
     ("130, 143", "interrupted, terminated"),
 )
 ENVIRONMENT = (
+    ("BITCODEC_MODEL", "The model where none is named, in place of the usual one."),
     ("BITCODEC_WEIGHTS", "Folders that are searched for weights files first, as in PATH."),
     ("OMP_NUM_THREADS", "Threads of the network."),
 )

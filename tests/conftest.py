@@ -49,6 +49,7 @@ def tiny_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def tiny_weights(tiny_folder: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """The tiny model takes the place of the shipped ``sign``; its file."""
     monkeypatch.setenv("BITCODEC_WEIGHTS", str(tiny_folder))
+    monkeypatch.setenv("BITCODEC_MODEL", "sign")
     return tiny_folder / "sign.safetensors"
 
 

@@ -120,6 +120,16 @@ def test_only_the_missing_ones_are_done(run: Run, folder: Path) -> None:
     assert run("encode", "photos", "-o", "out")[0] == 1
 
 
+def test_an_output_older_than_its_input_is_done_again(run: Run, folder: Path) -> None:
+    assert run("encode", "photos", "-o", "out")[0] == 0
+    old = os.stat("photos/b.png").st_mtime - 60
+    os.utime("out/b.bin", (old, old))
+    code, _, err = run("encode", "--skip-existing", "photos", "-o", "out")
+    assert code == 0
+    assert "total: 1 files, 1 skipped" in err
+    assert os.stat("out/b.bin").st_mtime > old + 1
+
+
 def test_a_folder_without_pictures(run: Run) -> None:
     Path("empty").mkdir()
     code, _, err = run("encode", "empty", "-o", "out/")

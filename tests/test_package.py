@@ -85,7 +85,7 @@ def test_installed_wheel_encodes_with_its_own_weights(
         "from bitcodec import registry\n"
         "from bitcodec.cli.main import main\n"
         "print(bitcodec.__file__)\n"
-        "print(registry.find_by_name(registry.DEFAULT_MODEL).path)\n"
+        "print(registry.find_by_name(registry.default_model()).path)\n"
         "code = main(['encode', sys.argv[1], 'a.bin']) or main(['decode', 'a.bin', 'a.png'])\n"
         "sys.exit(code)"
     )

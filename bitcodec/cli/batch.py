@@ -59,12 +59,13 @@ def run_batch(
             reporter.failed(Job(source, ""), Failure(str(error), error.exit_code))
             for source, error in plan.missing
         ]
+        overwrite = settings.force or settings.skip_existing
         doable, refused = _doable(plan.jobs, settings, reporter)
         codes += refused
         outcomes = runner(task, [job.source for job in doable], settings.jobs)
         with contextlib.closing(outcomes):
             for job, outcome in zip(doable, outcomes, strict=True):
-                written = _write(job, outcome, settings.force, plan.makes_folders)
+                written = _write(job, outcome, overwrite, plan.makes_folders)
                 if isinstance(written, Output):
                     codes += [1] if reporter.done(job, written) else []
                 else:
@@ -83,11 +84,22 @@ def _doable(
         if job.target == STREAM or settings.force or not os.path.isfile(job.target):
             doable.append(job)
         elif settings.skip_existing:
-            reporter.skipped(job)
+            if _is_stale(job):
+                doable.append(job)
+            else:
+                reporter.skipped(job)
         else:
             reason = f"{job.target} exists already (-f overwrites it)"
             codes.append(reporter.failed(job, Failure(reason, FileError.exit_code)))
     return doable, codes
+
+
+def _is_stale(job: Job) -> bool:
+    """Whether the output is older than its input, which has changed since."""
+    try:
+        return os.path.getmtime(job.target) < os.path.getmtime(job.source)
+    except OSError:  # a stream, or gone: reading it will say so
+        return False
 
 
 def _write(job: Job, outcome: Outcome, force: bool, make_folder: bool) -> Outcome:

@@ -21,7 +21,7 @@ ANY = "auto"
 """The running cluster that Ray finds (RAY_ADDRESS, or on this machine), or else a new one here."""
 _ADDRESS = re.compile(r"auto|local|(ray://)?[\w.\[\]:-]+:\d+")
 _DIED = "the worker process died twice (out of memory?)"
-_PASSED_ON = ("BITCODEC_WEIGHTS",)
+_PASSED_ON = ("BITCODEC_MODEL", "BITCODEC_WEIGHTS")
 
 
 def check_address(address: str) -> str:

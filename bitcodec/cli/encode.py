@@ -105,7 +105,7 @@ def _address(ctx: click.Context, param: click.Parameter, value: str | None) -> s
 @click.option(
     "-m",
     "--model",
-    show_default=registry.DEFAULT_MODEL,
+    show_default=registry.default_model(),
     shell_complete=complete_models,
     help="Model name, or path of a weights file; see `models`.",
 )
@@ -181,5 +181,5 @@ def encode_command(inputs: tuple[str, ...], **options: Any) -> int:
     output, recursive = options.pop("output"), options.pop("recursive")
     plan = plan_jobs(inputs, output, recursive=recursive, naming=NAMING)
     # Fail once, before any file is opened, rather than once for each.
-    registry.find_by_name(options["model"] or registry.DEFAULT_MODEL)
+    registry.find_by_name(options["model"] or registry.default_model())
     return run_batch(Encode(**options), describe, plan, settings, runner)

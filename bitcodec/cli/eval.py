@@ -169,7 +169,7 @@ class _Evaluation:
 
     def _codecs(self) -> list[Codec]:
         from bitcodec.evaluate.codecs import DEFAULT_CLASSICAL, classical
-        from bitcodec.registry import DEFAULT_MODEL
+        from bitcodec.registry import default_model
 
         wanted = self.options["codecs"]
         names = DEFAULT_CLASSICAL if wanted is None else () if wanted == "none" else words(wanted)
@@ -177,7 +177,7 @@ class _Evaluation:
         rivals = [classical(name, values.get(name, ())) for name in names]
         if self.options["no_model"] and self.options["models"]:
             raise click.UsageError("-m and --no-model exclude each other")
-        models = [] if self.options["no_model"] else self.options["models"] or [DEFAULT_MODEL]
+        models = [] if self.options["no_model"] else self.options["models"] or [default_model()]
         if not models and not rivals:
             raise click.UsageError("nothing to measure")
         return [*self._learned(models), *rivals]

@@ -24,7 +24,9 @@ _BATCH = [
     ),
     click.option("-r", "--recursive", is_flag=True, help="Search folders all the way down."),
     click.option("-f", "--force", is_flag=True, help="Overwrite outputs that exist."),
-    click.option("--skip-existing", is_flag=True, help="Leave outputs that exist; no error."),
+    click.option(
+        "--skip-existing", is_flag=True, help="Leave outputs that are newer than their input."
+    ),
     click.option(
         "-j",
         "--jobs",
