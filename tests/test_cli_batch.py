@@ -122,7 +122,7 @@ def test_only_the_missing_ones_are_done(run: Run, folder: Path) -> None:
 
 def test_an_output_older_than_its_input_is_done_again(run: Run, folder: Path) -> None:
     assert run("encode", "photos", "-o", "out")[0] == 0
-    old = os.stat("photos/b.png").st_mtime - 60
+    old = os.stat("photos/b.jpg").st_mtime - 60
     os.utime("out/b.bin", (old, old))
     code, _, err = run("encode", "--skip-existing", "photos", "-o", "out")
     assert code == 0
