@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 from collections.abc import Callable
 from pathlib import Path
 
@@ -11,6 +12,9 @@ from PIL import Image, ImageDraw
 
 from bitcodec.cli.main import main
 
+# A background job of a shell ignores SIGINT, and so would all that it starts; tests send it.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 # Two test processes on two cores must not start four threads each.
 os.environ.setdefault("OMP_NUM_THREADS", "2")
 

@@ -28,6 +28,7 @@ from bitcodec.errors import ContainerError
 from bitcodec.header import Coder
 from bitcodec.models.base import STRIDE, Model
 from bitcodec.models.binarize import Levels, Rule, binarize
+from bitcodec.models.blocks import DepthwiseBlock
 
 Activation = Literal["none", "relu", "leaky-relu", "gdn"]
 
@@ -75,23 +76,6 @@ class GDN1(nn.Module):
         """Normalise (N, C, H, W); the parameters are kept positive here."""
         norm = F.conv2d(x.abs(), self.gamma.abs(), self.beta.abs() + 1e-3)
         return x * norm if self.inverse else x / norm
-
-
-class ResidualBlock(nn.Module):
-    """Depthwise 5x5, 1x1 to twice the channels, GELU, 1x1 back, plus the input."""
-
-    def __init__(self, channels: int) -> None:
-        super().__init__()
-        self.dw = nn.Conv2d(channels, channels, 5, padding=2, groups=channels)
-        self.a = nn.Conv2d(channels, 2 * channels, 1)
-        self.b = nn.Conv2d(2 * channels, channels, 1)
-        nn.init.zeros_(self.b.bias)  # type: ignore[arg-type]
-        nn.init.zeros_(self.b.weight)  # starts as the identity
-
-    def forward(self, x: Tensor) -> Tensor:
-        """(N, C, H, W) to the same shape."""
-        out: Tensor = x + self.b(F.gelu(self.a(self.dw(x))))
-        return out
 
 
 class Refinement(nn.Module):
@@ -186,13 +170,13 @@ class SignModel(Model):
             _activation(act, n, False),
             _conv(n, n),
             _activation(act, n, False),
-            *(ResidualBlock(n) for _ in range(c.blocks)),
+            *(DepthwiseBlock(n) for _ in range(c.blocks)),
             _conv(n, c.m),
         )
         self.g_s = nn.Sequential(
             _deconv(c.m, n),
             _activation(act, n, True),
-            *(ResidualBlock(n) for _ in range(c.blocks)),
+            *(DepthwiseBlock(n) for _ in range(c.blocks)),
             _deconv(n, n),
             _activation(act, n, True),
             _deconv(n, n),

@@ -26,6 +26,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from bitcodec.models.blocks import DepthwiseBlock
 from bitcodec.models.ladder_config import LadderConfig
 from bitcodec.models.order import CHANNELS, colour_of_channels, frequency_of_channels
 
@@ -42,22 +43,6 @@ def dct_kernels() -> Tensor:
     c, f = colour_of_channels(), frequency_of_channels()
     kernels = np.einsum("kc,ki,kj->kcij", colours[c], basis[f[:, 0]], basis[f[:, 1]])
     return torch.from_numpy(kernels).float()
-
-
-class Block(nn.Module):
-    """Depthwise 5x5, 1x1 to twice the channels, GELU, 1x1 back, plus the input."""
-
-    def __init__(self, channels: int) -> None:
-        super().__init__()
-        self.dw = nn.Conv2d(channels, channels, 5, padding=2, groups=channels)
-        self.a = nn.Conv2d(channels, 2 * channels, 1)
-        self.b = nn.Conv2d(2 * channels, channels, 1)
-        nn.init.normal_(self.b.weight, std=1e-3)
-
-    def forward(self, x: Tensor) -> Tensor:
-        """(N, C, h, w) to the same shape."""
-        out: Tensor = x + self.b(F.gelu(self.a(self.dw(x))))
-        return out
 
 
 class ResidualConv(nn.Module):
@@ -83,7 +68,7 @@ def _zero(conv: nn.Conv2d) -> nn.Conv2d:
 
 def _trunk(width: int, count: int) -> nn.Sequential:
     """Coefficients and the step's plane to ``width`` channels, blocks, back to coefficients."""
-    blocks = (Block(width) for _ in range(count))
+    blocks = (DepthwiseBlock(width, std=1e-3) for _ in range(count))
     first, last = nn.Conv2d(CHANNELS + 1, width, 1), _zero(nn.Conv2d(width, CHANNELS, 1))
     return nn.Sequential(first, *blocks, last)
 

@@ -1,0 +1,27 @@
+"""The residual block that both families use at their coarse strides."""
+
+from __future__ import annotations
+
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+
+class DepthwiseBlock(nn.Module):
+    """Depthwise 5x5, 1x1 to twice the channels, GELU, 1x1 back, plus the input.
+
+    Args:
+        channels: in and out.
+        std: standard deviation of the last layer's initial weights; 0 starts as the identity.
+    """
+
+    def __init__(self, channels: int, std: float = 0.0) -> None:
+        super().__init__()
+        self.dw = nn.Conv2d(channels, channels, 5, padding=2, groups=channels)
+        self.a = nn.Conv2d(channels, 2 * channels, 1)
+        self.b = nn.Conv2d(2 * channels, channels, 1)
+        nn.init.normal_(self.b.weight, std=std)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(N, C, h, w) to the same shape."""
+        out: Tensor = x + self.b(F.gelu(self.a(self.dw(x))))
+        return out
