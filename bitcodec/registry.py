@@ -51,8 +51,8 @@ class ModelEntry:
 
 
 def default_model() -> str:
-    """The model of who names none: ``BITCODEC_MODEL``, else "sign"."""
-    return os.environ.get(DEFAULT_ENVIRONMENT) or "sign"
+    """The model of who names none: ``BITCODEC_MODEL``, else "ladder"."""
+    return os.environ.get(DEFAULT_ENVIRONMENT) or "ladder"
 
 
 def weights_folders() -> tuple[Path, ...]:

@@ -105,7 +105,7 @@ def _address(ctx: click.Context, param: click.Parameter, value: str | None) -> s
 @click.option(
     "-m",
     "--model",
-    show_default=registry.default_model(),
+    show_default="BITCODEC_MODEL, else ladder",
     shell_complete=complete_models,
     help="Model name, or path of a weights file; see `models`.",
 )
