@@ -28,6 +28,7 @@ from bitcodec.models.order import CHANNELS, GROUPS, pass_map, zigzag
 from bitcodec.models.tables import probability_table, tail_orders
 from bitcodec.models.transform import Transform, dct_kernels
 from bitcodec.models.weights import load_weights, save_weights
+from bitcodec.rangecoder import DecisionEncoder
 
 _TINY = LadderConfig(state=12, hidden=8, width=8, pixels=(4, 4), blocks=1)
 _CODE = code_of_step(40)
@@ -230,7 +231,7 @@ def test_float_path_in_passes_is_the_path_at_once() -> None:
     q = torch.round(2 * torch.randn(1, CHANNELS, 4, 4))
     with torch.no_grad():
         mu, s = context(q, step)
-        for index, group in enumerate(GROUPS):
+        for group in GROUPS:
             where = torch.from_numpy(pass_map(group.passes, 4, 4))
             for k in range(group.passes):
                 known = q.clone()
@@ -242,7 +243,6 @@ def test_float_path_in_passes_is_the_path_at_once() -> None:
                     torch.testing.assert_close(
                         one[:, rows, where == k], two[:, rows, where == k], rtol=1e-4, atol=1e-4
                     )
-            assert index < len(GROUPS)
 
 
 @settings(max_examples=25, deadline=None)
@@ -295,13 +295,11 @@ def test_cost_table_is_what_the_coder_spends() -> None:
     for offset in (0, 1, -1, 5, -15, 16, 40):
         row = np.full(4000, 3 * 64 + 40)
         m = np.zeros(4000, np.int32)
-        from bitcodec.rangecoder import DecisionEncoder
-
         out = DecisionEncoder()
         _CODER._put(out, m + offset, m, row)
         cost = _CODER.cost[row[0], offset + _CODER.reach]
         assert 8 * len(out.payload()) == pytest.approx(4000 * cost, rel=0.01, abs=64)
-    assert len(orders) == 64
+    assert orders.tolist() == sorted(orders)
 
 
 def test_rate_distortion_optimised_rounding_pays() -> None:

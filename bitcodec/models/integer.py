@@ -89,7 +89,7 @@ class IntegerHead(nn.Module):
 
     def forward(self, s: Tensor) -> Tensor:
         """Integers S (1, state, h, w) to codes (1, 2 size, h, w), centres first."""
-        kind = self.dw.weight.new_zeros(()).to(s.dtype).dtype
+        kind = s.dtype
         t = _floor_half(s.double() * (255 / 6 / fx.STATE)).clamp(0, 255)
         same = self.same.double() / torch.pow(2.0, self.dw.k.double())
         u = self.dw.scale(self.dw.accumulate(t.to(kind))) + t * same[:, None, None]

@@ -89,7 +89,7 @@ def _set_conv(
     weight = conv.weight.data  # (cout, cin, 5, 5); transposed: (in = coefficients, out, 5, 5)
     low, high = paired
     gain = 1 / (1 + _SLOPE)
-    weight[: cout * (1 + high)] = 0 if not transposed else weight[: cout * (1 + high)] * 0
+    weight[: cout * (1 + high)] = 0
     if not transposed:
         weight[:, : cin * (1 + low)] *= 0.3
     else:
