@@ -36,7 +36,7 @@ def _ceil16(pixels: int) -> int:
 
 
 def _analyze_tile(
-    rgb: np.ndarray, box: tuple[int, int, int, int], model: Model, rate: int
+    rgb: np.ndarray, box: tuple[int, int, int, int], model: Model, rate: int, effort: int
 ) -> np.ndarray:
     """Latents of the tile ``box`` (x0, y0, x1, y1), its halo cut off again."""
     x0, y0, x1, y1 = box
@@ -48,7 +48,8 @@ def _analyze_tile(
     missing = (bottom - top - region.shape[0], right - left - region.shape[1])
     if any(missing):  # extend the picture by its edge pixels to whole latents
         region = np.pad(region, ((0, missing[0]), (0, missing[1]), (0, 0)), mode="edge")
-    latents = model.analyze(np.ascontiguousarray(region), rate)
+    region = np.ascontiguousarray(region)
+    latents = model.search(region, model.analyze(region, rate), rate, effort)
     i, j = (y0 - top) // STRIDE, (x0 - left) // STRIDE
     h, w = -(-(y1 - y0) // STRIDE), -(-(x1 - x0) // STRIDE)
     return latents[:, i : i + h, j : j + w]
@@ -57,7 +58,9 @@ def _analyze_tile(
 def _encode_tiles(rgb: np.ndarray, header: Header, model: Model, effort: int) -> tuple[bytes, ...]:
     return tuple(
         model.encode_tile(
-            _analyze_tile(rgb, header.tile_box(index), model, header.rate), header.rate, effort
+            _analyze_tile(rgb, header.tile_box(index), model, header.rate, effort),
+            header.rate,
+            effort,
         )
         for index in range(header.tile_count)
     )

@@ -76,6 +76,17 @@ class Model(nn.Module, abc.ABC):
             (C, h, w) float32.
         """
 
+    def search(self, rgb: np.ndarray, latents: np.ndarray, rate: int, effort: int) -> np.ndarray:
+        """Latents that code better, searched for at high effort; by default what came in.
+
+        Args:
+            rgb: what :meth:`analyze` was given.
+            latents: what it returned.
+            rate: as in the header.
+            effort: 0..9.
+        """
+        return latents
+
     @abc.abstractmethod
     def encode_tile(self, latents: np.ndarray, rate: int, effort: int) -> bytes:
         """Quantise and code one tile's latents (C, h, w) as a payload."""

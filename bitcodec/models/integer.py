@@ -87,13 +87,18 @@ class IntegerHead(nn.Module):
         self.b = _Scaled(hidden, hidden, 1)
         self.o = _Scaled(2 * size, hidden, 1)
 
-    def forward(self, s: Tensor) -> Tensor:
-        """Integers S (1, state, h, w) to codes (1, 2 size, h, w), centres first."""
+    def forward(self, s: Tensor, where: Tensor | None = None) -> Tensor:
+        """Integers S (1, state, h, w) to codes (1, 2 size, n, 1), centres first.
+
+        n counts the positions that ``where`` lists in raster order, all h w of them without it.
+        """
         kind = s.dtype
-        t = _floor_half(s.double() * (255 / 6 / fx.STATE)).clamp(0, 255)
+        t = _floor_half(s.double() * (255 / 6 / fx.STATE)).clamp_(0, 255)
         same = self.same.double() / torch.pow(2.0, self.dw.k.double())
         u = self.dw.scale(self.dw.accumulate(t.to(kind))) + t * same[:, None, None]
-        u = _floor_half(u).clamp(-127, 127).to(kind)
+        # From here on every position is on its own, so the others need not be computed.
+        u = u.flatten(2) if where is None else u.flatten(2).index_select(2, where)
+        u = _floor_half(u).clamp_(-127, 127).to(kind)[..., None]
         t = _floor_half(self.a.scale(self.a.accumulate(u))).clamp(0, 255)
         t = t + _floor_half(self.b.scale(self.b.accumulate(t.to(kind)))).clamp(0, 255)
         return _floor_half(self.o.scale(self.o.accumulate(t.to(kind))))
@@ -214,10 +219,9 @@ class IntegerContext(nn.Module):
                 seen = s + pos[k][:, None, None]
                 if k:
                     seen = seen + self._embed(index, e)
-                codes = cast(IntegerHead, self.heads[index])(seen.to(self.dtype))
+                some = torch.from_numpy(indices).to(s.device) if group.passes > 1 else None
+                codes = cast(IntegerHead, self.heads[index])(seen.to(self.dtype), some)
                 codes = codes[0].reshape(2, group.size, -1).cpu().numpy()
-                if group.passes > 1:
-                    codes = codes[:, :, indices]
                 centre = np.clip(codes[0], -fx.CENTRE_MAX, fx.CENTRE_MAX).astype(np.int32)
                 scale = np.clip(codes[1], 0, fx.SCALES - 1).astype(np.int32)
                 now = visit(index, indices, self._centre.take(centre + fx.CENTRE_MAX), scale)

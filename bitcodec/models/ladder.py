@@ -22,10 +22,13 @@ from bitcodec.models.integer import IntegerContext
 from bitcodec.models.ladder_config import LadderConfig
 from bitcodec.models.latentcoder import LatentCoder
 from bitcodec.models.order import GROUPS, low_groups
+from bitcodec.models.search import search
 from bitcodec.models.transform import Transform
 
 LOWEST_STEP, HIGHEST_STEP = 2.0, 512.0
 _QUALITY_STEPS = (256.0, 4.0)  #: steps of quality 1 and 100
+_ROUNDS = {7: 1, 8: 2, 9: 5}  #: gradient steps of the high efforts
+_SEARCHED_RDO = 12.0  #: what is lost by bolder rounding is made good by them
 _making = threading.Lock()
 
 
@@ -86,9 +89,38 @@ class LadderModel(Model):
             x = torch.from_numpy(rgb).to(self.transform.g.device).permute(2, 0, 1)[None].float()
             return self.transform.analyze(x, self._step(rate))[0].cpu().numpy()
 
+    def search(self, rgb: np.ndarray, latents: np.ndarray, rate: int, effort: int) -> np.ndarray:
+        """Efforts 7, 8 and 9 take 1, 2 and 5 gradient steps, see :mod:`bitcodec.models.search`."""
+        rounds = _ROUNDS.get(effort, 0)
+        if not rounds:
+            return latents
+        coder = self._latent_coder()
+
+        def encode(targets: np.ndarray) -> tuple[int, np.ndarray]:
+            payload, levels = coder.encode(targets, rate, self._weight(effort))
+            return 8 * len(payload), levels
+
+        with torch.inference_mode(False):  # whatever the caller is in, gradients are needed here
+            x = torch.from_numpy(rgb).to(self.transform.g.device).permute(2, 0, 1)[None].float()
+            step = self._step(rate)
+            return search(
+                x,
+                latents,
+                step_of_code(rate),
+                encode,
+                lambda q: self.transform.synthesize(q, step),
+                self._weight(effort),
+                rounds,
+            )
+
+    def _weight(self, effort: int) -> float:
+        """Of the squared error against bits in rounding."""
+        rdo = float(self.config.rdo)
+        return min(rdo, _SEARCHED_RDO) if effort in _ROUNDS else rdo
+
     def encode_tile(self, latents: np.ndarray, rate: int, effort: int) -> bytes:
         """Effort 0 rounds; from 1 on rounding is rate-distortion optimised."""
-        rdo = self.config.rdo if effort else 0.0
+        rdo = self._weight(effort) if effort else 0.0
         return self._latent_coder().encode(latents, rate, rdo)[0]
 
     def decode_tile(self, payload: bytes, shape: tuple[int, int], rate: int) -> np.ndarray:

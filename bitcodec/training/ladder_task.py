@@ -1,9 +1,10 @@
 """Training `ladder`: rate and distortion at all steps at once.
 
-loss = (bpp + lam MSE) / (0.3 + 20 / step), lam = 24 / step**2, step log-uniform: dividing makes
-all rates weigh alike. The rate sees latents with uniform noise (Ballé et al. 2017, arXiv
-1611.01704, equation 11), the synthesis rounded ones with straight-through gradients (Theis et al.
-2017, arXiv 1703.00395, equation 4).
+loss = (bpp + lam D) / (0.3 + 20 / step), lam = 24 / step**2, step log-uniform: dividing makes
+all rates weigh alike. D is MSE, or a mixture with MS-SSIM: (1 - m) MSE + 2000 m (1 - MS-SSIM).
+The rate sees latents with uniform noise (Ballé et al. 2017, arXiv 1611.01704, equation 11), the
+synthesis rounded ones with straight-through gradients (Theis et al. 2017, arXiv 1703.00395,
+equation 4).
 """
 
 from __future__ import annotations
@@ -26,9 +27,13 @@ from bitcodec.models.context import bits
 from bitcodec.models.ladder import code_of_step
 from bitcodec.models.ladder_float import LadderFloatModel
 from bitcodec.training.config import TrainConfig
+from bitcodec.training.similarity import dissimilarity
 from bitcodec.training.tasks import Task, Validation, measure
 
 Phase = Literal["joint", "decoder", "context", "finish"]
+
+#: MSE a unit of 1 - MS-SSIM along the rate-distortion curve, on valid: 1880 at 2 bpp, 2050 at 0.7
+MSE_OF_MS_SSIM = 2000.0
 
 
 def choose(y: Tensor, mu: Tensor, s: Tensor, rdo: float) -> Tensor:
@@ -66,6 +71,8 @@ class LadderTask(Task):
         low: smallest step drawn.
         high: largest step drawn.
         trade: lam is this over step**2.
+        similarity: the share m of MS-SSIM in the distortion; crops must then be of 176 pixels
+            or more.
         quantized: round the context model as its integer form does (context phase).
         kernel_rate: the 16x16 kernels learn at this share of the learning rate.
         valid_steps: steps at which validation measures.
@@ -76,6 +83,7 @@ class LadderTask(Task):
     low: float = 8.0
     high: float = 160.0
     trade: float = 24.0
+    similarity: float = 0.0
     quantized: bool = False
     rdo: float = 0.0
     kernel_rate: float = 0.02
@@ -153,8 +161,11 @@ class LadderTask(Task):
         if self.phase != "context":
             x_hat = model.transform.synthesize(q, step)
             error = (x_hat - x).square().flatten(1).mean(1)
-            loss = loss + (weight * self.trade / step.flatten().square() * error).mean()
             mse = error.detach().mean()
+            if self.similarity > 0:
+                other = MSE_OF_MS_SSIM * dissimilarity(x_hat, x)
+                error = (1 - self.similarity) * error + self.similarity * other
+            loss = loss + (weight * self.trade / step.flatten().square() * error).mean()
         psnr = 10 * math.log10(65025 / max(1e-9, float(mse))) if self.phase != "context" else 0.0
         return loss, {"bpp": float(bpp), "psnr": psnr}
 
@@ -188,7 +199,9 @@ class LadderTask(Task):
         rows, score = [], 0.0
         for step in self.valid_steps:
             code = code_of_step(step)
-            bpp, db, mse = measure(model, pictures, code, self.effort)
-            rows.append((code, bpp, db))
-            score += (bpp + self.trade / step**2 * mse) / (0.3 + 20 / step) / len(self.valid_steps)
-        return Validation(score, tuple(rows), time.monotonic() - start)
+            got = measure(model, pictures, code, self.effort, similar=self.similarity > 0)
+            rows.append((code, got.bpp, got.psnr))
+            error = (1 - self.similarity) * got.mse
+            error += self.similarity * MSE_OF_MS_SSIM * got.dissimilarity
+            score += (got.bpp + self.trade / step**2 * error) / (0.3 + 20 / step)
+        return Validation(score / len(self.valid_steps), tuple(rows), time.monotonic() - start)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import abc
 import time
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -19,6 +19,7 @@ from bitcodec.metrics import psnr
 from bitcodec.models.base import Model
 from bitcodec.models.weights import build
 from bitcodec.training.config import TrainConfig, from_dict
+from bitcodec.training.similarity import LEAST_EDGE, dissimilarity
 
 
 @dataclass(frozen=True)
@@ -36,18 +37,38 @@ class Validation:
     seconds: float
 
 
+class Measured(NamedTuple):
+    """Means over pictures; ``dissimilarity`` is 1 - MS-SSIM, 0 where it was not asked for."""
+
+    bpp: float
+    psnr: float
+    mse: float
+    dissimilarity: float
+
+
 def measure(
-    model: Model, pictures: list[np.ndarray], rate: int, effort: int
-) -> tuple[float, float, float]:
-    """Mean bits per pixel, PSNR (dB) and mean squared error of real files at one rate."""
-    rows = []
+    model: Model, pictures: list[np.ndarray], rate: int, effort: int, *, similar: bool = False
+) -> Measured:
+    """Encode and decode pictures at one rate, whole files.
+
+    Args:
+        model: the deployable form.
+        pictures: uint8 (H, W, 3).
+        rate: as in the header.
+        effort: of the encoder.
+        similar: measure MS-SSIM too, on the pictures that are large enough for it.
+    """
+    rows, other = [], []
     for rgb in pictures:
         data = encode_picture(Picture(rgb, None, False, None, None, ()), model, rate, effort=effort)
         out = decode_container(read(data), model).rgb
         mse = float(np.square(out.astype(np.float64) - rgb).mean())
         rows.append((8 * len(data) / (rgb.shape[0] * rgb.shape[1]), psnr(rgb, out), mse))
-    bpp, db, mse = np.mean(rows, axis=0)
-    return float(bpp), float(db), float(mse)
+        if similar and min(rgb.shape[:2]) >= LEAST_EDGE:
+            a, b = (torch.from_numpy(p).permute(2, 0, 1)[None].double() for p in (out, rgb))
+            other.append(float(dissimilarity(a, b)))
+    bpp, db, error = (float(v) for v in np.mean(rows, axis=0))
+    return Measured(bpp, db, error, float(np.mean(other)) if other else 0.0)
 
 
 class Task(abc.ABC):

@@ -1,0 +1,64 @@
+"""Latents that suit the synthesis better than the analysis's own: the high efforts of `ladder`.
+
+Rate plus distortion is minimised over the quantised latents q by proximal gradient steps (ISTA;
+Daubechies, Defrise, De Mol 2004; Beck and Teboulle 2009, equation 1.4):
+
+    q <- argmin  bits(q) + c |t - q|^2,    t = q - gradient / (2 c),
+
+where the gradient is that of the distortion in bits, lam MSE, through the synthesis network. The
+minimisation is the rate-distortion optimised rounding of the lower efforts, with t in the place of
+the analysis's latents; so what the other roundings of a picture did to it is made good.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+import torch
+from torch import Tensor
+
+TRADE = 24.0  #: lam is this over step**2, as in training
+
+
+def search(
+    x: Tensor,
+    latents: np.ndarray,
+    step: float,
+    encode: Callable[[np.ndarray], tuple[int, np.ndarray]],
+    synthesize: Callable[[Tensor], Tensor],
+    weight: float,
+    rounds: int,
+) -> np.ndarray:
+    """Targets for rate-distortion optimised rounding.
+
+    Args:
+        x: pixels (1, 3, 16 h, 16 w), 0..255.
+        latents: (C, h, w) float32, in units of the step, from the analysis.
+        step: the quantisation step.
+        encode: targets (C, h, w) to the bits they cost and the levels chosen, int32.
+        synthesize: levels (1, C, h, w) to pixels like ``x``.
+        weight: c.
+        rounds: gradient steps.
+
+    Returns:
+        The best targets met, (C, h, w) float32; ``latents`` themselves if none were better.
+    """
+    pixels = x.shape[2] * x.shape[3]
+    target = best = latents
+    least = float("inf")
+    for turn in range(rounds + 1):
+        bits, levels = encode(target)
+        q = torch.from_numpy(levels).to(x.device)[None].float()
+        with torch.set_grad_enabled(turn < rounds):
+            q.requires_grad_(turn < rounds)
+            error = (synthesize(q) - x).square().mean()
+            distortion = TRADE / step**2 * pixels * error
+        loss = bits + float(distortion.detach())
+        if loss < least:
+            best, least = target, loss
+        if turn < rounds:
+            (gradient,) = torch.autograd.grad(distortion, q)
+            moved = q.detach() - gradient / (2 * weight)
+            target = moved[0].cpu().numpy()
+    return best

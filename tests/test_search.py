@@ -1,0 +1,82 @@
+"""The gradient search of the high efforts."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+import bitcodec
+from bitcodec.metrics import mse
+from bitcodec.models.search import TRADE, search
+
+_SAMPLES = Path(__file__).parent.parent / "samples"
+_STEP = 10.0
+
+
+def _encode(targets: np.ndarray) -> tuple[int, np.ndarray]:
+    """A coder to whom every level that is not 0 costs 5 bits."""
+    q = np.where(np.abs(targets) < 0.8, 0, np.floor(targets + 0.5)).astype(np.int32)
+    return 5 * int(np.count_nonzero(q)), q
+
+
+def _mixing() -> torch.Tensor:
+    """A synthesis whose columns are not orthogonal: 48 levels to 3 x 4 x 4 pixels."""
+    generator = torch.Generator().manual_seed(0)
+    eye = torch.eye(48) + 0.12 * torch.randn(48, 48, generator=generator)
+    return _STEP * eye
+
+
+def _loss(targets: np.ndarray, x: torch.Tensor) -> float:
+    bits, q = _encode(targets)
+    x_hat = (_mixing() @ torch.from_numpy(q).float().flatten()).reshape(x.shape)
+    return bits + TRADE / _STEP**2 * 16 * float((x_hat - x).square().mean())
+
+
+def _case() -> tuple[torch.Tensor, np.ndarray]:
+    x = 30 * torch.randn(1, 3, 4, 4, generator=torch.Generator().manual_seed(1))
+    latents = torch.linalg.solve(_mixing(), x.flatten()).reshape(48, 1, 1).numpy()
+    return x, latents
+
+
+def _run(weight: float, rounds: int) -> tuple[float, float]:
+    x, latents = _case()
+    out = search(
+        x,
+        latents,
+        _STEP,
+        _encode,
+        lambda q: (_mixing() @ q.flatten()).reshape(x.shape),
+        weight,
+        rounds,
+    )
+    return _loss(latents, x), _loss(out, x)
+
+
+def test_gradient_steps_lower_the_loss() -> None:
+    before, once = _run(16.0, 1)
+    _, often = _run(16.0, 8)
+    assert once < before
+    assert often < once
+
+
+def test_what_is_worse_is_not_taken() -> None:
+    before, after = _run(0.05, 3)  # steps so long that they diverge
+    assert after == before
+
+
+@pytest.mark.parametrize("inference", [False, True])
+def test_high_effort_pays_with_the_shipped_weights(inference: bool) -> None:
+    with Image.open(_SAMPLES / "astronaut.png") as image:
+        picture = np.asarray(image.convert("RGB"))[100:196, 160:288]
+    quality, step = 60, 2 ** (bitcodec.load_model("ladder").rate_for_quality(60) / 1024)
+    losses = []
+    for effort in (5, 9):
+        with torch.inference_mode(inference):
+            data = bitcodec.encode(picture, model="ladder", quality=quality, effort=effort)
+        out = np.asarray(bitcodec.decode(data))
+        losses.append(8 * len(data) + TRADE / step**2 * picture.size / 3 * mse(picture, out))
+    assert losses[1] < losses[0]
