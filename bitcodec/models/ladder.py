@@ -81,7 +81,8 @@ class LadderModel(Model):
             return self._coder
 
     def _step(self, rate: int) -> Tensor:
-        return torch.full((1, 1, 1, 1), step_of_code(rate), device=self.transform.g.device)
+        g = self.transform.g  # its type too: torch's default is the caller's to set
+        return torch.full((1, 1, 1, 1), step_of_code(rate), device=g.device, dtype=g.dtype)
 
     def analyze(self, rgb: np.ndarray, rate: int) -> np.ndarray:
         """uint8 (16 h, 16 w, 3) to latents (768, h, w), float32, in units of the step."""

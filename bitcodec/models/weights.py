@@ -115,4 +115,5 @@ def load_weights(path: Path, *, device: str = "cpu") -> Model:
     except (RuntimeError, json.JSONDecodeError) as error:
         raise WeightsError(f"{path}: {str(error).splitlines()[0]}") from error
     model.name, model.model_id = path.stem, model_id
+    model.float()  # built in torch's default type, which a caller may have set to another
     return model.eval().requires_grad_(False).place(torch.device(device))
