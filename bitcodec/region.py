@@ -13,6 +13,7 @@ import numpy as np
 from bitcodec.header import LATENT_STRIDE as STRIDE
 from bitcodec.header import Header
 from bitcodec.models.base import Model
+from bitcodec.models.sidebyside import side_by_side
 
 __all__ = ["BLOCK", "GREY", "Box", "TileSource", "cut", "decode_region", "tiles_in"]
 
@@ -57,12 +58,20 @@ class _TileCache:
             self.tiles[index] = self.source(index)
         return self.tiles[index]
 
+    def load(self, wanted: list[int]) -> None:
+        """Decode what is missing of several tiles, side by side."""
+        missing = [index for index in wanted if index not in self.tiles]
+        for index, latents in zip(missing, side_by_side(self.source, missing), strict=True):
+            self.tiles[index] = latents
+
     def gather(self, x0: int, y0: int, x1: int, y1: int) -> np.ndarray | None:
         """Latents of a box in latent units, lost tiles as zeros; None if all are lost."""
         edge = self.header.tile // STRIDE
         out: np.ndarray | None = None
-        for ty in range(y0 // edge, -(-y1 // edge)):
-            for tx in range(x0 // edge, -(-x1 // edge)):
+        rows, columns = range(y0 // edge, -(-y1 // edge)), range(x0 // edge, -(-x1 // edge))
+        self.load([ty * self.header.tiles_x + tx for ty in rows for tx in columns])
+        for ty in rows:
+            for tx in columns:
                 part = self.get(ty * self.header.tiles_x + tx)
                 if part is None:
                     continue

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import BinaryIO
@@ -86,13 +87,15 @@ class _Decoder:
 
     def __init__(self, parts: Parts, model: Model, lost: list[str] | None) -> None:
         self.parts, self.model, self.lost = parts, model, lost
+        self.reading = threading.Lock()  # a file has one position, and tiles may come side by side
 
     def _tile(
         self, index: int, work: Callable[[bytes, tuple[int, int], int], np.ndarray]
     ) -> np.ndarray | None:
         header = self.parts.header
         x0, y0, x1, y1 = header.latent_box(index)
-        payload = self.parts.payload(index)
+        with self.reading:
+            payload = self.parts.payload(index)
         if payload is None:
             return None
         try:
@@ -100,8 +103,9 @@ class _Decoder:
         except ContainerError as error:
             if self.lost is None:
                 raise ContainerError(f"tile {index}: {error}") from None
-            name = f"tile {index}"
-            self.lost += [] if name in self.lost else [name]
+            with self.reading:
+                name = f"tile {index}"
+                self.lost += [] if name in self.lost else [name]
             return None
 
     def latents(self, index: int) -> np.ndarray | None:
@@ -184,5 +188,7 @@ def decode_parts(
     else:
         previews = decoder.preview if model.has_low_bands else None
         rgb = small_region(header, model, decoder.latents, previews, box, reduce)
+    if lost:  # tiles decoded side by side are missed in any order
+        lost.sort(key=lambda name: int(name.removeprefix("tile ")) if name != "alpha" else -1)
     icc, exif = parts.section("icc"), parts.section("exif")
     return Picture(rgb, alpha, header.grey, icc, exif, ())

@@ -1,5 +1,6 @@
 #!/usr/bin/env python
-"""What a decoder makes of files: scripts/fingerprint.py FILE... [--threads N] [--double] [--out DIR].
+"""What a decoder makes of files: scripts/fingerprint.py FILE... [--threads N] [--double]
+                                   [--out DIR] [--against DIR].
 
 Prints a SHA-256 of each file's latents, which must be the same on every machine, thread count and
 torch version, and one of the pixels, which may differ by a level. --double sets torch's default
