@@ -13,7 +13,7 @@ import numpy as np
 from bitcodec.container import Container, Header, write
 from bitcodec.images import Picture, encode_alpha
 from bitcodec.limits import check_work
-from bitcodec.models.base import STRIDE, Model
+from bitcodec.models.base import SEARCHING, STRIDE, Model
 from bitcodec.region import decode_region
 from bitcodec.view import decode_parts, parts_of
 
@@ -28,6 +28,7 @@ __all__ = [
 DEFAULT_TILE = 1024
 DEFAULT_EFFORT = 5
 _TILE_ALLOWANCE = 64  # bytes: what a tile of a few pixels costs at least
+_SPAN = 2048  # pixels of a row of tiles that are analysed at once
 _CLOSE = 64  # rates: near enough, in the search for one that fits
 
 
@@ -35,10 +36,10 @@ def _ceil16(pixels: int) -> int:
     return -(-pixels // STRIDE) * STRIDE
 
 
-def _analyze_tile(
+def _analyze(
     rgb: np.ndarray, box: tuple[int, int, int, int], model: Model, rate: int, effort: int
 ) -> np.ndarray:
-    """Latents of the tile ``box`` (x0, y0, x1, y1), its halo cut off again."""
+    """Latents of ``box`` (x0, y0, x1, y1), one tile or several, its halo cut off again."""
     x0, y0, x1, y1 = box
     height, width = rgb.shape[:2]
     left, top = max(0, x0 - model.halo_in), max(0, y0 - model.halo_in)
@@ -56,14 +57,24 @@ def _analyze_tile(
 
 
 def _encode_tiles(rgb: np.ndarray, header: Header, model: Model, effort: int) -> tuple[bytes, ...]:
-    return tuple(
-        model.encode_tile(
-            _analyze_tile(rgb, header.tile_box(index), model, header.rate, effort),
-            header.rate,
-            effort,
-        )
-        for index in range(header.tile_count)
-    )
+    """All payloads, in the order of the tiles.
+
+    Several tiles of a row are analysed at once, so that there is less halo for its area.
+    """
+    out: list[bytes] = []
+    # The search of the high efforts holds gradients, so it gets a tile at a time.
+    together = 1 if effort >= SEARCHING else max(1, _SPAN // header.tile)
+    for first in range(0, header.tile_count, header.tiles_x):
+        for left in range(0, header.tiles_x, together):
+            stop = min(header.tiles_x, left + together)
+            x0, y0, _, y1 = header.tile_box(first + left)
+            box = x0, y0, header.tile_box(first + stop - 1)[2], y1
+            latents = _analyze(rgb, box, model, header.rate, effort)
+            for index in range(left, stop):
+                a, _, b, _ = header.tile_box(first + index)
+                part = latents[:, :, (a - x0) // STRIDE : -(-(b - x0) // STRIDE)]
+                out.append(model.encode_tile(part, header.rate, effort))
+    return tuple(out)
 
 
 def _fits(payloads: tuple[bytes, ...], rgb: np.ndarray) -> bool:

@@ -85,9 +85,14 @@ class _TileCache:
         return out
 
 
+def _ranges(start: int, stop: int) -> list[tuple[int, int]]:
+    """In one piece what is small enough: halos are work too."""
+    return [(start, stop)] if stop - start <= BLOCK else cut(start, stop)
+
+
 def _blocks(box: Box, wide: bool) -> Iterator[Box]:
     """``box`` in blocks; strips across its shorter side, so that few tiles are kept."""
-    xs, ys = cut(box[0], box[2]), cut(box[1], box[3])
+    xs, ys = _ranges(box[0], box[2]), _ranges(box[1], box[3])
     if wide:
         for x0, x1 in xs:
             for y0, y1 in ys:

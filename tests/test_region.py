@@ -330,6 +330,6 @@ def test_too_many_tiles_are_refused_before_the_work(
 
     model = bitcodec.load_model("sign", device="cpu")
     monkeypatch.setattr(header, "MAX_TILES", 3)
-    monkeypatch.setattr(codec, "_analyze_tile", lambda *a: pytest.fail("worked"))
+    monkeypatch.setattr(codec, "_analyze", lambda *a: pytest.fail("worked"))
     with pytest.raises(LimitError, match="4 tiles are more than 3"):
         bitcodec.encode(np.zeros((32, 32, 3), np.uint8), model=model, tile=16)

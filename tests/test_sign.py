@@ -162,3 +162,20 @@ def test_warm_start_is_a_transform_codec(activation: str) -> None:
     variance = (crops - crops.mean((0, 2, 3), keepdim=True)).square().mean()
     assert error < 0.05 * variance
     assert error < fewer < 0.4 * variance
+
+
+@pytest.mark.parametrize("blocks", [0, 1, 3])
+def test_halos_cover_the_receptive_fields(blocks: int) -> None:
+    """Gradients reach as far as the halos and no further than they say."""
+    model = SignModel(SignConfig(n=2, m=2, blocks=blocks))
+    for parameter in model.parameters():
+        parameter.data.uniform_(0.1, 1.0)  # nothing cancels
+    x = torch.rand(1, 3, 272, 272, requires_grad=True)
+    (seen,) = torch.autograd.grad(model.g_a(x)[0, :, 8, 8].sum(), x)
+    rows = seen.abs().sum((0, 1, 3)).nonzero().flatten()
+    reach = max(8 * 16 - int(rows.min()), int(rows.max()) - (8 * 16 + 15))
+    assert model.halo_in - 16 < reach <= model.halo_in
+    q = torch.ones(1, 2, 17, 17, requires_grad=True)
+    (seen,) = torch.autograd.grad(model.g_s(q)[0, :, 128:144, 128:144].sum(), q)
+    rows = seen.abs().sum((0, 1, 3)).nonzero().flatten()
+    assert max(8 - int(rows.min()), int(rows.max()) - 8) <= model.halo_out

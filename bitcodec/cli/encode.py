@@ -132,7 +132,7 @@ def _address(ctx: click.Context, param: click.Parameter, value: str | None) -> s
     "--effort",
     type=click.IntRange(0, 9),
     show_default="5",
-    help="0 (fast) to 9 (smallest file); decoding is the same.",
+    help="0 (fast) to 9 (best); 7 to 9 search, and are slow. Decoding is the same.",
 )
 @click.option(
     "--tile",

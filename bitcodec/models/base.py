@@ -12,6 +12,7 @@ from torch import nn
 from bitcodec.header import Coder
 
 STRIDE = 16  #: pixels a latent position stands for, each way
+SEARCHING = 7  #: efforts from here on may search, see :meth:`Model.search`
 
 M = TypeVar("M", bound="Model")
 
@@ -36,8 +37,8 @@ class Model(nn.Module, abc.ABC):
 
     family: ClassVar[str]
     coder: ClassVar[Coder]
-    halo_in: ClassVar[int]
-    halo_out: ClassVar[int]
+    halo_in: int
+    halo_out: int
     has_low_bands: ClassVar[bool] = False
     name: str = ""
     model_id: bytes = bytes(8)

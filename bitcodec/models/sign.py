@@ -156,13 +156,13 @@ class SignModel(Model):
 
     family: ClassVar[str] = "sign"
     coder: ClassVar[Coder] = Coder.PACKED
-    halo_in: ClassVar[int] = 160
-    halo_out: ClassVar[int] = 10
 
     def __init__(self, config: SignConfig | None = None) -> None:
         super().__init__()
         c = self.config = config or SignConfig()
         n, act = c.n, c.activation
+        # The receptive fields: a block reaches two positions at stride 8.
+        self.halo_in, self.halo_out = 32 + 16 * c.blocks, 2 + c.blocks
         self.g_a = nn.Sequential(
             _conv(3, n),
             _activation(act, n, False),
