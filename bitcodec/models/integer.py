@@ -29,6 +29,9 @@ from bitcodec.models.tables import COMPAND_SIZE, UNARY
 Visit = Callable[[int, np.ndarray, np.ndarray, np.ndarray], np.ndarray]
 
 
+_PIECE = 512  # positions
+
+
 def _int(*shape: int, dtype: torch.dtype = torch.int32) -> Tensor:
     return torch.zeros(shape, dtype=dtype)
 
@@ -64,6 +67,12 @@ class _Scaled(nn.Module):
         """acc m / 2**k in float64, not yet rounded."""
         return acc.double() * cast("tuple[Tensor, Tensor, Tensor]", self._ready)[2]
 
+    def rows(self, a: Tensor) -> Tensor:
+        """A 1x1 convolution of (n, I), scaled and rounded: float64 (n, O)."""
+        weight, bias, ratio = cast("tuple[Tensor, Tensor, Tensor]", self._ready)
+        acc = F.linear(a, weight.flatten(1), bias).round_()
+        return acc.double().mul_(ratio.flatten()).add_(0.5).floor_()
+
     def bound(self, most: int) -> int:
         """max over outputs of sum |w| most + |bias|."""
         weight = self.weight.long().abs().flatten(1).sum(1)
@@ -87,21 +96,33 @@ class IntegerHead(nn.Module):
         self.b = _Scaled(hidden, hidden, 1)
         self.o = _Scaled(2 * size, hidden, 1)
 
+    def _ratio_of_dw(self) -> tuple[Tensor, Tensor]:
+        """Multipliers (state,) of the depthwise sums and of t itself."""
+        one = torch.pow(2.0, self.dw.k.double())
+        return self.dw.m.double() / one, self.same.double() / one
+
     def forward(self, s: Tensor, where: Tensor | None = None) -> Tensor:
-        """Integers S (1, state, h, w) to codes (1, 2 size, n, 1), centres first.
+        """Integers S (1, state, h, w) to codes (2 size, n), centres first.
 
         n counts the positions that ``where`` lists in raster order, all h w of them without it.
         """
-        kind = s.dtype
-        t = _floor_half(s.double() * (255 / 6 / fx.STATE)).clamp_(0, 255)
-        same = self.same.double() / torch.pow(2.0, self.dw.k.double())
-        u = self.dw.scale(self.dw.accumulate(t.to(kind))) + t * same[:, None, None]
-        # From here on every position is on its own, so the others need not be computed.
-        u = u.flatten(2) if where is None else u.flatten(2).index_select(2, where)
-        u = _floor_half(u).clamp_(-127, 127).to(kind)[..., None]
-        t = _floor_half(self.a.scale(self.a.accumulate(u))).clamp(0, 255)
-        t = t + _floor_half(self.b.scale(self.b.accumulate(t.to(kind)))).clamp(0, 255)
-        return _floor_half(self.o.scale(self.o.accumulate(t.to(kind))))
+        # S counts from 0 to 6 as 0..1536 here, so this is exact in float32 too: 18 bits and no
+        # more; where |S| beyond 2**24 was rounded on its way here, it is clipped anyway.
+        t = s.clamp(0, 6 * fx.STATE).mul_(255 / 6 / fx.STATE).add_(0.5).floor_()
+        acc, t = (x[0].permute(1, 2, 0).flatten(0, 1) for x in (self.dw.accumulate(t), t))
+        if where is not None:  # from here on every position is on its own
+            acc, t = acc.index_select(0, where), t.index_select(0, where)
+        ratio = self._ratio_of_dw()
+        # In pieces that stay in the processor's cache.
+        parts = zip(acc.split(_PIECE), t.split(_PIECE), strict=True)
+        return torch.cat([self._codes(*part, *ratio).t() for part in parts], 1)
+
+    def _codes(self, acc: Tensor, t: Tensor, of_acc: Tensor, of_t: Tensor) -> Tensor:
+        """Depthwise sums and t, (n, state), to codes (n, 2 size)."""
+        u = acc.double().mul_(of_acc).add_(t.double().mul_(of_t)).add_(0.5).floor_()
+        t = self.a.rows(u.clamp_(-127, 127).to(acc.dtype)).clamp_(0, 255)
+        t = t + self.b.rows(t.to(acc.dtype)).clamp_(0, 255)
+        return self.o.rows(t.to(acc.dtype))
 
 
 class IntegerContext(nn.Module):
@@ -173,7 +194,8 @@ class IntegerContext(nn.Module):
 
     def _start(self, step_code: int, h: int, w: int) -> Tensor:
         s = self.base.double() + _floor_half(self.slope.double() * step_code / 65536)
-        return s[None, :, None, None].expand(1, -1, h, w)
+        s = s[None, :, None, None].expand(1, -1, h, w)
+        return s.contiguous(memory_format=torch.channels_last)  # positions are picked from it
 
     def _embed(self, index: int, e: np.ndarray) -> Tensor | float:
         if not e.any():  # no bias: nothing in, nothing out
@@ -221,7 +243,7 @@ class IntegerContext(nn.Module):
                     seen = seen + self._embed(index, e)
                 some = torch.from_numpy(indices).to(s.device) if group.passes > 1 else None
                 codes = cast(IntegerHead, self.heads[index])(seen.to(self.dtype), some)
-                codes = codes[0].reshape(2, group.size, -1).cpu().numpy()
+                codes = codes.reshape(2, group.size, -1).cpu().numpy()
                 centre = np.clip(codes[0], -fx.CENTRE_MAX, fx.CENTRE_MAX).astype(np.int32)
                 scale = np.clip(codes[1], 0, fx.SCALES - 1).astype(np.int32)
                 now = visit(index, indices, self._centre.take(centre + fx.CENTRE_MAX), scale)
