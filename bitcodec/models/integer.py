@@ -114,8 +114,8 @@ class IntegerHead(nn.Module):
             acc, t = acc.index_select(0, where), t.index_select(0, where)
         ratio = self._ratio_of_dw()
         # In pieces that stay in the processor's cache.
-        parts = zip(acc.split(_PIECE), t.split(_PIECE), strict=True)
-        return torch.cat([self._codes(*part, *ratio).t() for part in parts], 1)
+        pieces = [slice(at, at + _PIECE) for at in range(0, len(t), _PIECE)]
+        return torch.cat([self._codes(acc[at], t[at], *ratio).t() for at in pieces], 1)
 
     def _codes(self, acc: Tensor, t: Tensor, of_acc: Tensor, of_t: Tensor) -> Tensor:
         """Depthwise sums and t, (n, state), to codes (n, 2 size)."""
