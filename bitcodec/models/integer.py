@@ -69,9 +69,13 @@ class _Scaled(nn.Module):
 
     def rows(self, a: Tensor) -> Tensor:
         """A 1x1 convolution of (n, I), scaled and rounded: float64 (n, O)."""
-        weight, bias, ratio = cast("tuple[Tensor, Tensor, Tensor]", self._ready)
+        weight, bias, _ = cast("tuple[Tensor, Tensor, Tensor]", self._ready)
         acc = F.linear(a, weight.flatten(1), bias).round_()
-        return acc.double().mul_(ratio.flatten()).add_(0.5).floor_()
+        return acc.double().mul_(self.multiplier()).add_(0.5).floor_()
+
+    def multiplier(self) -> Tensor:
+        """m / 2**k of each output: (O,) float64."""
+        return cast("tuple[Tensor, Tensor, Tensor]", self._ready)[2].flatten()
 
     def bound(self, most: int) -> int:
         """max over outputs of sum |w| most + |bias|."""
@@ -96,11 +100,6 @@ class IntegerHead(nn.Module):
         self.b = _Scaled(hidden, hidden, 1)
         self.o = _Scaled(2 * size, hidden, 1)
 
-    def _ratio_of_dw(self) -> tuple[Tensor, Tensor]:
-        """Multipliers (state,) of the depthwise sums and of t itself."""
-        one = torch.pow(2.0, self.dw.k.double())
-        return self.dw.m.double() / one, self.same.double() / one
-
     def forward(self, s: Tensor, where: Tensor | None = None) -> Tensor:
         """Integers S (1, state, h, w) to codes (2 size, n), centres first.
 
@@ -112,7 +111,7 @@ class IntegerHead(nn.Module):
         acc, t = (x[0].permute(1, 2, 0).flatten(0, 1) for x in (self.dw.accumulate(t), t))
         if where is not None:  # from here on every position is on its own
             acc, t = acc.index_select(0, where), t.index_select(0, where)
-        ratio = self._ratio_of_dw()
+        ratio = self.dw.multiplier(), self.same.double() / torch.pow(2.0, self.dw.k.double())
         # In pieces that stay in the processor's cache.
         pieces = [slice(at, at + _PIECE) for at in range(0, len(t), _PIECE)]
         return torch.cat([self._codes(acc[at], t[at], *ratio).t() for at in pieces], 1)

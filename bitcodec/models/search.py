@@ -18,7 +18,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-TRADE = 24.0  #: lam is this over step**2, as in training
+TRADE = 24.0  #: lam is this over step**2; training takes it from here
 
 
 def search(

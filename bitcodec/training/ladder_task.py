@@ -26,6 +26,7 @@ from bitcodec.models.base import Model
 from bitcodec.models.context import bits
 from bitcodec.models.ladder import code_of_step
 from bitcodec.models.ladder_float import LadderFloatModel
+from bitcodec.models.search import TRADE
 from bitcodec.training.config import TrainConfig
 from bitcodec.training.similarity import dissimilarity
 from bitcodec.training.tasks import Task, Validation, measure
@@ -82,7 +83,7 @@ class LadderTask(Task):
     phase: Phase = "joint"
     low: float = 8.0
     high: float = 160.0
-    trade: float = 24.0
+    trade: float = TRADE
     similarity: float = 0.0
     quantized: bool = False
     rdo: float = 0.0
