@@ -1,7 +1,8 @@
 """Small versions of a picture: each pixel stands for 2x2, 4x4, 8x8 or 16x16 of the full one.
 
 Where the model codes its latents from low to high frequencies, only the low ones are decoded and
-no network but the context model runs. Otherwise the picture is decoded and averaged.
+no network but the context model runs. Where it can put out a small picture early, that is decoded
+and averaged further, and otherwise the full picture is.
 """
 
 from __future__ import annotations
@@ -13,9 +14,17 @@ import numpy as np
 from bitcodec.errors import BitcodecError
 from bitcodec.header import Header
 from bitcodec.models.base import Model
-from bitcodec.region import GREY, Box, TileSource, cut, decode_region, tiles_in
+from bitcodec.region import (
+    GREY,
+    Box,
+    TileSource,
+    cut,
+    decode_region,
+    reduced_box,
+    tiles_in,
+)
 
-__all__ = ["REDUCTIONS", "average", "reduced_box", "reduction", "small_region"]
+__all__ = ["REDUCTIONS", "average", "reduction", "small_region"]
 
 REDUCTIONS = (1, 2, 4, 8, 16)  #: pixels of the full picture to one of a preview, each way
 _STRIP = 1024
@@ -30,12 +39,6 @@ def reduction(scale: float) -> int:
         if scale * reduce == 1:
             return reduce
     raise BitcodecError(f"scale {scale} is not one of 1, 1/2, 1/4, 1/8 and 1/16")
-
-
-def reduced_box(box: Box, reduce: int) -> Box:
-    """The pixels of the preview that a box of the full picture touches."""
-    x0, y0, x1, y1 = box
-    return x0 // reduce, y0 // reduce, -(-x1 // reduce), -(-y1 // reduce)
 
 
 def average(samples: np.ndarray, reduce: int) -> np.ndarray:
@@ -88,8 +91,9 @@ def small_region(
             out[b - y0 : d - y0, a - x0 : c - x0] = small[b - top : d - top, a - left : c - left]
         return out
     right = min(header.width, x1 * reduce)
+    early = max(n for n in (1, *model.reductions) if n <= reduce)
     for top, bottom in cut(y0 * reduce, min(header.height, y1 * reduce), _STRIP):
-        strip = decode_region(header, latents, model, (x0 * reduce, top, right, bottom))
-        small = average(strip, reduce)
+        strip = decode_region(header, latents, model, (x0 * reduce, top, right, bottom), early)
+        small = average(strip, reduce // early)
         out[top // reduce - y0 :][: len(small)] = small
     return out

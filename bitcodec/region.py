@@ -15,7 +15,16 @@ from bitcodec.header import Header
 from bitcodec.models.base import Model
 from bitcodec.models.sidebyside import side_by_side
 
-__all__ = ["BLOCK", "GREY", "Box", "TileSource", "cut", "decode_region", "tiles_in"]
+__all__ = [
+    "BLOCK",
+    "GREY",
+    "Box",
+    "TileSource",
+    "cut",
+    "decode_region",
+    "reduced_box",
+    "tiles_in",
+]
 
 BLOCK = 1024  #: edge in pixels of what the synthesis network is given at a time, without halo
 GREY = 128  #: the pixels of lost tiles
@@ -31,6 +40,12 @@ def tiles_in(header: Header, box: Box) -> Iterator[tuple[int, Box]]:
             index = row * header.tiles_x + column
             a, b, c, d = header.tile_box(index)
             yield index, (max(a, x0), max(b, y0), min(c, x1), min(d, y1))
+
+
+def reduced_box(box: Box, reduce: int) -> Box:
+    """The pixels of a picture reduced so many times each way that a box of the full one touches."""
+    x0, y0, x1, y1 = box
+    return x0 // reduce, y0 // reduce, -(-x1 // reduce), -(-y1 // reduce)
 
 
 def cut(start: int, stop: int, edge: int = BLOCK) -> list[tuple[int, int]]:
@@ -103,8 +118,10 @@ def _blocks(box: Box, wide: bool) -> Iterator[Box]:
                 yield x0, y0, x1, y1
 
 
-def _synthesize(cache: _TileCache, model: Model, block: Box, wide: bool) -> np.ndarray | None:
-    """Pixels of one block, uint8; None where no tile around it is left."""
+def _synthesize(
+    cache: _TileCache, model: Model, block: Box, wide: bool, reduce: int
+) -> np.ndarray | None:
+    """Pixels of one block, reduced, uint8; None where no tile around it is left."""
     header, halo = cache.header, model.halo_out
     columns, rows = header.latent_grid
     x0, y0, x1, y1 = block
@@ -114,12 +131,18 @@ def _synthesize(cache: _TileCache, model: Model, block: Box, wide: bool) -> np.n
     latents = cache.gather(left, top, right, bottom)
     if latents is None:
         return None
-    pixels = model.synthesize_pixels(latents, header.rate)
-    i, j = y0 - top * STRIDE, x0 - left * STRIDE
-    return pixels[i : i + y1 - y0, j : j + x1 - x0]
+    if reduce > 1:
+        pixels = model.synthesize_small(latents, header.rate, reduce)
+    else:
+        pixels = model.synthesize_pixels(latents, header.rate)
+    a, b, c, d = reduced_box(block, reduce)
+    i, j = b - top * STRIDE // reduce, a - left * STRIDE // reduce
+    return pixels[i : i + d - b, j : j + c - a]
 
 
-def decode_region(header: Header, source: TileSource, model: Model, box: Box) -> np.ndarray:
+def decode_region(
+    header: Header, source: TileSource, model: Model, box: Box, reduce: int = 1
+) -> np.ndarray:
     """Pixels of a box (x0, y0, x1, y1) inside the picture, reading only the tiles it needs.
 
     Args:
@@ -127,22 +150,26 @@ def decode_region(header: Header, source: TileSource, model: Model, box: Box) ->
         source: gives the latents of a tile, or None where they are lost; the pixels of
             lost tiles are mid-grey.
         model: whose id is the header's.
-        box: in pixels, right and bottom exclusive.
+        box: in pixels of the full picture, right and bottom exclusive.
+        reduce: 1, or one of ``model.reductions``; left and top are then multiples of it.
 
     Returns:
-        uint8 (y1 - y0, x1 - x0, 3).
+        uint8 (height, width, 3), of the size of :func:`reduced_box`.
     """
-    bx0, by0, bx1, by1 = box
+    rx0, ry0, rx1, ry1 = reduced_box(box, reduce)
     # Not touched before there are pixels for it: a file must earn the memory that it claims.
-    rgb = np.empty((by1 - by0, bx1 - bx0, 3), np.uint8)
+    rgb = np.empty((ry1 - ry0, rx1 - rx0, 3), np.uint8)
     cache = _TileCache(header, source)
-    wide = bx1 - bx0 > by1 - by0
+    wide = rx1 - rx0 > ry1 - ry0
+
+    def place(part: Box) -> np.ndarray:
+        a, b, c, d = reduced_box(part, reduce)
+        return rgb[b - ry0 : d - ry0, a - rx0 : c - rx0]
+
     for block in _blocks(box, wide):
-        x0, y0, x1, y1 = block
-        out = rgb[y0 - by0 : y1 - by0, x0 - bx0 : x1 - bx0]
-        pixels = _synthesize(cache, model, block, wide)
-        out[:] = GREY if pixels is None else pixels
-        for index, (a, b, c, d) in tiles_in(header, block):
+        pixels = _synthesize(cache, model, block, wide, reduce)
+        place(block)[:] = GREY if pixels is None else pixels
+        for index, part in tiles_in(header, block):
             if pixels is not None and cache.get(index) is None:
-                out[b - y0 : d - y0, a - x0 : c - x0] = GREY
+                place(part)[:] = GREY
     return rgb

@@ -19,8 +19,8 @@ from bitcodec.header import Header
 from bitcodec.images import Picture, decode_alpha
 from bitcodec.limits import check_payloads, check_work, impossible_payloads
 from bitcodec.models.base import Model
-from bitcodec.preview import average, reduced_box, small_region
-from bitcodec.region import Box, decode_region, tiles_in
+from bitcodec.preview import average, small_region
+from bitcodec.region import Box, decode_region, reduced_box, tiles_in
 
 __all__ = ["Parts", "View", "crop_box", "decode_parts", "parts_of", "parts_of_file"]
 

@@ -10,7 +10,7 @@ import pytest
 from PIL import Image
 
 import bitcodec
-from bitcodec import preview
+from bitcodec import preview, region
 from bitcodec.errors import BitcodecError, ContainerError
 from bitcodec.models.base import Model
 
@@ -46,7 +46,7 @@ def test_a_crop_of_a_preview(model: Model, draw: Draw, scale: float) -> None:
     data = bitcodec.encode(draw(150, 100), model=model, tile=48)
     whole = np.asarray(bitcodec.decode(data, model=model, scale=scale)).astype(int)
     part = bitcodec.decode(data, model=model, crop=(37, 20, 70, 75), scale=scale)
-    x0, y0, x1, y1 = preview.reduced_box((37, 20, 107, 95), round(1 / scale))
+    x0, y0, x1, y1 = region.reduced_box((37, 20, 107, 95), round(1 / scale))
     assert part.size == (x1 - x0, y1 - y0)
     assert np.abs(np.asarray(part) - whole[y0:y1, x0:x1]).max() <= 1
 

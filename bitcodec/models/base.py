@@ -31,6 +31,7 @@ class Model(nn.Module, abc.ABC):
         halo_in: pixels of context that analysis needs, a multiple of 16.
         halo_out: latents of context that synthesis needs.
         has_low_bands: whether there is :meth:`preview_tile`.
+        reductions: what :meth:`synthesize_small` takes.
         name: what the user calls the weights; "" for a model that was never saved.
         model_id: 8 bytes, see :mod:`bitcodec.models.weights`; zeros if never saved.
     """
@@ -40,6 +41,7 @@ class Model(nn.Module, abc.ABC):
     halo_in: int
     halo_out: int
     has_low_bands: ClassVar[bool] = False
+    reductions: tuple[int, ...] = ()
     name: str = ""
     model_id: bytes = bytes(8)
     config: Any
@@ -111,6 +113,22 @@ class Model(nn.Module, abc.ABC):
     @abc.abstractmethod
     def synthesize_pixels(self, latents: np.ndarray, rate: int) -> np.ndarray:
         """Quantised latents (C, h, w) to pixels, uint8 (16 h, 16 w, 3)."""
+
+    def synthesize_small(self, latents: np.ndarray, rate: int, reduce: int) -> np.ndarray:
+        """About the pixels averaged over squares, from the first layers of the synthesis alone.
+
+        Args:
+            latents: (C, h, w), with a halo as for :meth:`synthesize_pixels`.
+            rate: as in the header.
+            reduce: one of ``reductions``.
+
+        Returns:
+            uint8 (16 h / reduce, 16 w / reduce, 3).
+
+        Raises:
+            NotImplementedError: ``reductions`` is empty.
+        """
+        raise NotImplementedError
 
     def preview_tile(
         self, payload: bytes, shape: tuple[int, int], rate: int, reduce: int

@@ -5,6 +5,8 @@ from __future__ import annotations
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from bitcodec.models.depthwise import Depthwise
+
 
 class DepthwiseBlock(nn.Module):
     """Depthwise 5x5, 1x1 to twice the channels, GELU, 1x1 back, plus the input.
@@ -16,7 +18,7 @@ class DepthwiseBlock(nn.Module):
 
     def __init__(self, channels: int, std: float = 0.0) -> None:
         super().__init__()
-        self.dw = nn.Conv2d(channels, channels, 5, padding=2, groups=channels)
+        self.dw = Depthwise(channels, 5)
         self.a = nn.Conv2d(channels, 2 * channels, 1)
         self.b = nn.Conv2d(2 * channels, channels, 1)
         nn.init.normal_(self.b.weight, std=std)

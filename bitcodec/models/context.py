@@ -17,6 +17,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from bitcodec.models import fixedpoint as fx
+from bitcodec.models.depthwise import Depthwise
 from bitcodec.models.ladder_config import LadderConfig
 from bitcodec.models.order import GROUPS, pass_map
 from bitcodec.models.transform import STEP_MIDDLE
@@ -38,30 +39,39 @@ class Head(nn.Module):
 
     def __init__(self, size: int, state: int, hidden: int) -> None:
         super().__init__()
-        self.dw = nn.Conv2d(state, state, 5, padding=2, groups=state)
+        self.dw = Depthwise(state, 5)
         self.a = nn.Conv2d(state, hidden, 1)
         self.b = nn.Conv2d(hidden, hidden, 1)
         self.o = nn.Conv2d(hidden, 3 * size, 1)
         # range of t + dw(t), for the integer form; set by calibration
         self.register_buffer("reach", torch.full((state,), 12.0))
 
-    def forward(self, s: Tensor, quantized: bool) -> Tensor:
-        """S (N, state, h, w) to (N, 3 size, h, w): asinh of the centre, log of twice the scale."""
+    def gather(self, s: Tensor, quantized: bool) -> Tensor:
+        """What the head reads around each position: S (N, state, h, w) to the same shape."""
         if not quantized:
             t = F.relu6(s)
-            t = F.relu6(self.a(t + self.dw(t)))
+            return t + cast(Tensor, self.dw(t))
+        t = _relu6_8bit(s)
+        u = t + _conv(self.dw, t, padding=2, groups=t.shape[1])
+        unit = self._unit()
+        return round_ste(u / unit).clamp(-127, 127) * unit
+
+    def predict(self, u: Tensor, quantized: bool) -> Tensor:
+        """That to (N, 3 size, h, w): asinh of the centre, log of twice the scale, and unused."""
+        if not quantized:
+            t = F.relu6(self.a(u))
             t = t + F.relu6(self.b(t))
             out: Tensor = self.o(t)
             return out
-        t = _relu6_8bit(s)
-        u = t + _conv(self.dw, t, padding=2, groups=t.shape[1])
-        unit = (cast(Tensor, self.reach) / 127)[:, None, None]
-        u = round_ste(u / unit).clamp(-127, 127) * unit
+        unit = self._unit()
         # the int8 scale of `a` is taken after folding the units of its inputs into it
         folded = fake_weight(self.a.weight * unit[None])
         t = _relu6_8bit(F.conv2d(u / unit, folded, self.a.bias))
         t = t + _relu6_8bit(_conv(self.b, t))
         return _conv(self.o, t)
+
+    def _unit(self) -> Tensor:
+        return (cast(Tensor, self.reach) / 127)[:, None, None]
 
 
 def _relu6_8bit(x: Tensor) -> Tensor:
@@ -97,7 +107,8 @@ class Context(nn.Module):
     def start(self, step: Tensor, h: int, w: int) -> Tensor:
         """The state before anything is decoded; step (N, 1, 1, 1)."""
         s = self.base + self.dl * torch.log(step / STEP_MIDDLE)
-        return s.expand(-1, -1, h, w)
+        s = s.expand(-1, -1, h, w)
+        return s.contiguous(memory_format=torch.channels_last)  # what convolutions are fastest in
 
     def embed(self, group: int, e: Tensor, quantized: bool) -> Tensor:
         """Contribution to the state of companded latents of one group."""
@@ -127,20 +138,20 @@ class Context(nn.Module):
         outs = []
         for index, group in enumerate(GROUPS):
             part = e[:, group.start : group.stop]
-            head, pos = self.heads[index], self.pos[index]
+            head, pos = cast(Head, self.heads[index]), self.pos[index]
             where = torch.from_numpy(pass_map(group.passes, h, w)).to(q.device)
-            out = None
+            around: Tensor | None = None
             for k in range(group.passes):
                 seen = s + pos[k]
                 if k:
                     seen = seen + self.embed(index, part * (where < k), quantized)
-                now = head(seen, quantized)
-                out = now if out is None else torch.where(where >= k, now, out)
-            n = cast(Tensor, out).shape[0]
-            outs.append(cast(Tensor, out).reshape(n, 3, group.size, h, w)[:, :2])
+                now = head.gather(seen, quantized)
+                around = now if around is None else torch.where(where >= k, now, around)
+            out = head.predict(cast(Tensor, around), quantized)
+            outs.append(torch.split(out, group.size, 1))
             s = s + self.embed(index, part, quantized)
-        both = torch.cat(outs, 2)
-        a, b = both[:, 0].clamp(-7, 7), both[:, 1].clamp(-6, 6)
+        a = torch.cat([out[0] for out in outs], 1).clamp(-7, 7)
+        b = torch.cat([out[1] for out in outs], 1).clamp(-6, 6)
         if quantized:
             a = round_ste(a * fx.CENTRE) / fx.CENTRE
             code = (round_ste((b + fx.SCALE_SHIFT) * fx.SCALE)).clamp(0, fx.SCALES - 1)

@@ -1,4 +1,4 @@
-"""From the trained float context model to its integer form."""
+"""From the trained float context model to its integer form, and back to train on from it."""
 
 from __future__ import annotations
 
@@ -85,6 +85,56 @@ def export_context(context: Context) -> IntegerContext:
     out.check()
     out.prepare()
     return out
+
+
+def _unfill(source: _Scaled, unit_in: float, unit_out: Tensor | float) -> tuple[Tensor, Tensor]:
+    """Weights (O, I, k, k) and biases (O,), float64, that :func:`_fill` would write as these."""
+    acc = source.m.double() / torch.pow(2.0, source.k.double()) * unit_out
+    return source.weight.double() * (acc / unit_in)[:, None, None, None], source.bias * acc
+
+
+def _restore_head(source: IntegerHead, head: Head, size: int) -> None:
+    act = 1 / fx.ACT
+    reach = act * torch.pow(2.0, source.dw.k.double()) / source.same.double()
+    cast(Tensor, head.reach).copy_(reach * 127)
+    folded, bias = _unfill(source.a, 1.0, act)
+    head.a.weight.copy_(folded / reach[None, :, None, None])
+    cast(Tensor, head.a.bias).copy_(bias)
+    for conv, (weight, bias) in (
+        (head.dw, _unfill(source.dw, act, reach)),
+        (head.b, _unfill(source.b, act, act)),
+    ):
+        conv.weight.copy_(weight)
+        cast(Tensor, conv.bias).copy_(bias)
+    unit = torch.tensor([1 / fx.CENTRE] * size + [1 / fx.SCALE] * size, dtype=torch.float64)
+    weight, bias = _unfill(source.o, act, unit)
+    bias[size:] -= fx.SCALE_SHIFT
+    head.o.weight.zero_()  # its last third is not used
+    head.o.weight[: 2 * size].copy_(weight)
+    cast(Tensor, head.o.bias).zero_()[: 2 * size].copy_(bias)
+
+
+@torch.no_grad()
+def restore_context(integer: IntegerContext, context: Context) -> None:
+    """Undo :func:`export_context`, but for the rounding: fill a float context from integers.
+
+    Args:
+        integer: of shipped weights, say.
+        context: of the same configuration; changed in place.
+    """
+    dl = integer.slope.double() / (math.log(2) / STEP_CODES * fx.STATE * 65536)
+    base = integer.base.double() / fx.STATE + dl * math.log(STEP_MIDDLE)
+    context.dl.copy_(dl[None, :, None, None])
+    context.base.copy_(base[None, :, None, None])
+    for index, group in enumerate(GROUPS):
+        source = cast(_Scaled, integer.emb[index])
+        emb = cast(nn.Conv2d, context.emb[index])
+        emb.weight.copy_(_unfill(source, 1 / fx.COMPAND, 1 / fx.STATE)[0])
+        pos = cast(Tensor, getattr(integer, f"pos{index}")).double() / fx.STATE
+        context.pos[index].copy_(pos[:, :, None, None])
+        _restore_head(
+            cast(IntegerHead, integer.heads[index]), cast(Head, context.heads[index]), group.size
+        )
 
 
 @torch.no_grad()

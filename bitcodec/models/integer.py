@@ -3,7 +3,8 @@
 Weights are int8, biases int32, activations at most 9 bits. Convolutions run in float32 on
 integer values and are exact in any order of summation as long as, for every output channel,
 sum |w| max|a| + |bias| < 2**24, which :meth:`IntegerContext.check` proves. Each convolution is
-rounded after it, so that a Winograd or TF32 kernel cannot shift it. Requantisation is a
+rounded after it, so that a Winograd or TF32 kernel cannot shift it. Where the processor multiplies
+int8 matrices exactly, they are used instead: the same numbers, sooner. Requantisation is a
 multiplication by m / 2**k in float64, exact below 2**53. (Ballé, Johnston, Minnen, "Integer
 networks for data compression with latent-variable models", ICLR 2019, gives the reason.)
 """
@@ -22,6 +23,7 @@ from bitcodec.errors import WeightsError
 from bitcodec.models import fixedpoint as fx
 from bitcodec.models.ladder_config import LadderConfig
 from bitcodec.models.order import CHANNELS, GROUPS, pass_map
+from bitcodec.models.processor import has_int8
 from bitcodec.models.tables import COMPAND_SIZE, UNARY
 
 #: visit(group, indices, centre, scale): indices (n,) of positions in raster order, centre (C, n)
@@ -52,11 +54,31 @@ class _Scaled(nn.Module):
         self.register_buffer("m", _int(out))
         self.register_buffer("k", _int(out))
         self._ready: tuple[Tensor, Tensor, Tensor] | None = None
+        self._bytes: tuple[Tensor, Tensor] | None = None
 
     def prepare(self, dtype: torch.dtype = torch.float32) -> None:
         """Cache weights, bias and multipliers as floats (all exact)."""
         ratio = self.m.double() / torch.pow(2.0, self.k.double())
         self._ready = (self.weight.to(dtype), self.bias.to(dtype), ratio[:, None, None])
+        self._bytes = None
+
+    def prepare_bytes(self, lift: int = 0, copies: int = 1) -> None:
+        """Make ready for :meth:`product`.
+
+        Args:
+            lift: what was taken from every input to make it an int8.
+            copies: inputs come as so many summands, each lifted, one after the other.
+        """
+        weight = self.weight.permute(0, 2, 3, 1).flatten(1)  # in the order of `_patches`
+        bias = self.bias.double() + copies * lift * weight.double().sum(1)
+        self._bytes = (weight.repeat(1, copies).t(), bias * self.multiplier() + 0.5)
+
+    def product(self, a: Tensor) -> Tensor:
+        """What :meth:`rows` gives, or a larger kernel on patches: int8 (n, k k I) to (n, O)."""
+        weight, shift = cast("tuple[Tensor, Tensor]", self._bytes)
+        if a.stride() != (a.shape[1], 1):  # torch 2.13 takes what overlaps, and one row, wrongly
+            a = torch.empty(a.shape, dtype=a.dtype, device=a.device).copy_(a)
+        return torch.addcmul(shift, torch._int_mm(a, weight).double(), self.multiplier()).floor_()
 
     def accumulate(self, a: Tensor) -> Tensor:
         """The exact integer convolution of a (1, I, h, w), in floating point."""
@@ -83,6 +105,15 @@ class _Scaled(nn.Module):
         return int((weight * most + self.bias.long().abs()).max())
 
 
+def _patches(a: Tensor, size: int) -> Tensor:
+    """The surroundings of each position, zeros outside: (h, w, C) to (h w, size size C)."""
+    h, w, c = a.shape
+    p = size // 2
+    wide = a.new_zeros(h + 2 * p, w + 2 * p, c)
+    wide[p : p + h, p : p + w] = a
+    return wide.unfold(0, size, 1).unfold(1, size, 1).permute(0, 1, 3, 4, 2).reshape(h * w, -1)
+
+
 def _floor_half(x: Tensor) -> Tensor:
     return torch.floor(x + 0.5)
 
@@ -99,6 +130,14 @@ class IntegerHead(nn.Module):
         self.a = _Scaled(hidden, state, 1)
         self.b = _Scaled(hidden, hidden, 1)
         self.o = _Scaled(2 * size, hidden, 1)
+        self.bytes = False
+
+    def prepare_bytes(self) -> None:
+        """Multiply int8 matrices from now on."""
+        self.bytes = True
+        self.a.prepare_bytes()
+        self.b.prepare_bytes(128)
+        self.o.prepare_bytes(128, 2)
 
     def forward(self, s: Tensor, where: Tensor | None = None) -> Tensor:
         """Integers S (1, state, h, w) to codes (2 size, n), centres first.
@@ -119,6 +158,11 @@ class IntegerHead(nn.Module):
     def _codes(self, acc: Tensor, t: Tensor, of_acc: Tensor, of_t: Tensor) -> Tensor:
         """Depthwise sums and t, (n, state), to codes (n, 2 size)."""
         u = acc.double().mul_(of_acc).add_(t.double().mul_(of_t)).add_(0.5).floor_()
+        if self.bytes:
+            t = self.a.product(u.clamp_(-127, 127).to(torch.int8))
+            t = t.clamp_(0, 255).sub_(128).to(torch.int8)
+            more = self.b.product(t).clamp_(0, 255).sub_(128).to(torch.int8)
+            return self.o.product(torch.cat([t, more], 1))
         t = self.a.rows(u.clamp_(-127, 127).to(acc.dtype)).clamp_(0, 255)
         t = t + self.b.rows(t.to(acc.dtype)).clamp_(0, 255)
         return self.o.rows(t.to(acc.dtype))
@@ -156,14 +200,30 @@ class IntegerContext(nn.Module):
         )
         for index, group in enumerate(GROUPS):
             self.register_buffer(f"pos{index}", _int(group.passes, state))
-        self.dtype = torch.float32
+        self.dtype = self.state_dtype = torch.float32
+        self.bytes = False
 
-    def prepare(self, dtype: torch.dtype = torch.float32) -> None:
-        """Make ready to run in a floating-point type (float32, or float64 for tests)."""
+    def prepare(self, dtype: torch.dtype = torch.float32, *, bytes: bool | None = None) -> None:
+        """Make ready to run.
+
+        Args:
+            dtype: floating-point type of the convolutions (float32, or float64 for tests).
+            bytes: use products of int8 matrices; None where the processor is good at them.
+        """
         self.dtype = dtype
+        sizes = len(self.base), len(cast(IntegerHead, self.heads[0]).b.bias)
+        if bytes is None:  # torch 2.13 is wrong about matrices with one column
+            bytes = min(sizes) > 1 and has_int8(self.base.device)
+        self.bytes = bytes
         for module in self.modules():
             if isinstance(module, _Scaled):
                 module.prepare(dtype)
+        for head, emb in zip(self.heads, self.emb, strict=True):
+            cast(IntegerHead, head).bytes = False
+            if self.bytes:
+                cast(IntegerHead, head).prepare_bytes()
+                cast(_Scaled, emb).prepare_bytes()
+        self.state_dtype = torch.float32 if self._state_bound() < fx.EXACT else torch.float64
         self._compand = self.compand.cpu().numpy().astype(np.float64)
         self._centre = self.centre.cpu().numpy()
 
@@ -191,9 +251,19 @@ class IntegerContext(nn.Module):
         if low < 1 or high > 65535:
             raise WeightsError("a probability is out of range")
 
+    def _state_bound(self) -> float:
+        """No sum of parts of the state is larger, at any step code."""
+        most = self.base.double().abs() + (self.slope.double().abs() / 65536 + 1) * 65536
+        for index, module in enumerate(self.emb):
+            emb = cast(_Scaled, module)
+            reach = emb.weight.double().abs().flatten(1).sum(1) * int(self.most[index])
+            pos = cast(Tensor, getattr(self, f"pos{index}")).double().abs().amax(0)
+            most = most + 2 * (reach * emb.multiplier().abs() + 1) + pos
+        return float(most.max())
+
     def _start(self, step_code: int, h: int, w: int) -> Tensor:
         s = self.base.double() + _floor_half(self.slope.double() * step_code / 65536)
-        s = s[None, :, None, None].expand(1, -1, h, w)
+        s = s.to(self.state_dtype)[None, :, None, None].expand(1, -1, h, w)
         return s.contiguous(memory_format=torch.channels_last)  # positions are picked from it
 
     def _embed(self, index: int, e: np.ndarray) -> Tensor | float:
@@ -201,8 +271,12 @@ class IntegerContext(nn.Module):
             return 0.0
         emb = cast(_Scaled, self.emb[index])
         most = int(self.most[index])
-        a = torch.from_numpy(e.clip(-most, most))[None].to(self.base.device, self.dtype)
-        return _floor_half(emb.scale(emb.accumulate(a)))
+        a = torch.from_numpy(e.clip(-most, most)).to(self.base.device)
+        if self.bytes:
+            patches = _patches(a.to(torch.int8).permute(1, 2, 0), emb.weight.shape[2])
+            rows = emb.product(patches).to(self.state_dtype)
+            return rows.reshape(1, *a.shape[1:], -1).permute(0, 3, 1, 2)
+        return _floor_half(emb.scale(emb.accumulate(a[None].to(self.dtype)))).to(self.state_dtype)
 
     def companded(self, q: np.ndarray) -> np.ndarray:
         """round(16 asinh(q)) within int8, by table; float64 integers."""
@@ -229,7 +303,7 @@ class IntegerContext(nn.Module):
         q = np.zeros((CHANNELS, h * w), np.int32)
         for index, group in enumerate(GROUPS[:groups]):
             where = pass_map(group.passes, h, w).ravel()
-            pos = cast(Tensor, getattr(self, f"pos{index}")).double()
+            pos = cast(Tensor, getattr(self, f"pos{index}")).to(self.state_dtype)
             e = np.zeros((group.size, h, w))
             flat = e.reshape(group.size, -1)
             part = q[group.start : group.stop]

@@ -16,6 +16,7 @@ class LadderConfig:
         width: channels of the trunks at stride 16.
         pixels: channels of the pixel paths at strides 4 and 8.
         blocks: residual blocks of each trunk, at most 4: what the codec's halo covers.
+        down: residual blocks of the analysis's pixel path at strides 4 and 8.
 
     ValueError where a width is not positive, or there are more blocks.
     """
@@ -26,6 +27,7 @@ class LadderConfig:
     width: int = 256
     pixels: tuple[int, int] = (64, 96)
     blocks: int = 4
+    down: tuple[int, int] = (2, 2)
 
     def __post_init__(self) -> None:
         """Check the ranges."""
@@ -33,3 +35,11 @@ class LadderConfig:
             raise ValueError("a width is not positive")
         if len(self.pixels) != 2 or not 0 <= self.blocks <= 4:
             raise ValueError("pixels must be two widths, blocks 0 to 4")
+        if len(self.down) != 2 or not all(0 <= n <= 8 for n in self.down):
+            raise ValueError("down must be two numbers of blocks, 0 to 8")
+
+    @property
+    def analysis_reach(self) -> int:
+        """Pixels around a latent's block that the analysis reads."""
+        at4, at8 = self.down
+        return 4 * (1 + 2 * at4) + 8 * 2 * at8 + 16 * 2 * self.blocks

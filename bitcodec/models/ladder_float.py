@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-from typing import Any, ClassVar
+from typing import Any, ClassVar, cast
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from bitcodec.models.context import Context
-from bitcodec.models.export import calibrate, export_context
+from bitcodec.models.export import calibrate, export_context, restore_context
 from bitcodec.models.ladder import LadderModel
 from bitcodec.models.ladder_config import LadderConfig
-from bitcodec.models.transform import Transform
+from bitcodec.models.transform import PixelDown, Transform
 
 
 class LadderFloatModel(LadderModel):
@@ -36,6 +36,21 @@ class LadderFloatModel(LadderModel):
         missing, unexpected = self.estimator.load_state_dict(context, strict=False)
         if unexpected or any(not name.endswith("reach") for name in missing):
             raise ValueError(f"not the prototype's tensors: {(missing + unexpected)[:3]}")
+
+    @torch.no_grad()
+    def load_deployed(self, model: LadderModel) -> None:
+        """Take the parameters of an exported model, so that training can go on from it.
+
+        Its analysis may have fewer residual blocks; see :meth:`PixelDown.load_shorter`.
+        """
+        for mine, theirs in zip(self.transform.children(), model.transform.children(), strict=True):
+            if isinstance(mine, PixelDown):
+                mine.load_shorter(cast(PixelDown, theirs))
+            else:
+                mine.load_state_dict(theirs.state_dict())
+        for name in ("wa", "ws", "g"):
+            cast(Tensor, getattr(self.transform, name)).copy_(getattr(model.transform, name))
+        restore_context(model.context, self.estimator)
 
     def forward(self, x: Tensor, step: Tensor, task: Any) -> tuple[Tensor, dict[str, float]]:
         """The training loss (a forward, so that DDP sees it); x (N, 3, H, W) in [0, 1]."""

@@ -46,6 +46,8 @@ class SignConfig:
         binarizer: rule used in training; encoding is always deterministic.
         parents: empty (the report's), or for each latent channel the earlier
             channel that it refines, -1 for none.
+        preview: a 1x1 convolution reads a picture of an eighth of the size, for previews,
+            from what the first deconvolution and the blocks put out.
     """
 
     n: int = 128
@@ -55,6 +57,7 @@ class SignConfig:
     levels: Levels = "plus-minus"
     binarizer: Rule = "deterministic"
     parents: tuple[int, ...] = ()
+    preview: bool = False
 
 
 class GDN1(nn.Module):
@@ -140,6 +143,11 @@ def _deconv(cin: int, cout: int) -> nn.ConvTranspose2d:
     return nn.ConvTranspose2d(cin, cout, 5, stride=2, padding=2, output_padding=1)
 
 
+def _pixels(x: Tensor) -> np.ndarray:
+    """(1, 3, H, W) in 0..1, or about it, to uint8 (H, W, 3)."""
+    return (x[0].clamp(0, 1) * 255).round().to(torch.uint8).permute(1, 2, 0).cpu().numpy()
+
+
 class SignModel(Model):
     """g_a, sign, g_s.
 
@@ -183,6 +191,8 @@ class SignModel(Model):
             _activation(act, n, True),
             _deconv(n, 3),
         )
+        self.small = nn.Conv2d(n, 3, 1) if c.preview else None
+        self.reductions = (8,) if c.preview else ()
         if c.parents and len(c.parents) != c.m:
             raise ValueError(f"parents has {len(c.parents)} entries for {c.m} channels")
         self.refine = Refinement(c.parents) if c.parents else None
@@ -234,11 +244,17 @@ class SignModel(Model):
 
     def synthesize(self, y_hat: Tensor) -> Tensor:
         """As :meth:`decompress` but not clamped, which is what training needs."""
-        missing = self.config.m - y_hat.shape[1]
-        if missing:  # a channel that is not sent counts as 0
-            y_hat = F.pad(y_hat, (0, 0, 0, 0, 0, missing))
-        x_hat: Tensor = self.g_s(y_hat) + 0.5
+        x_hat: Tensor = self.g_s(self._filled(y_hat)) + 0.5
         return x_hat
+
+    def _filled(self, y_hat: Tensor) -> Tensor:
+        """All M channels; one that is not sent counts as 0."""
+        return F.pad(y_hat, (0, 0, 0, 0, 0, self.config.m - y_hat.shape[1]))
+
+    def early(self, y_hat: Tensor) -> Tensor:
+        """What the synthesis has at stride 8: (N, m, h, w) to (N, N channels, 2 h, 2 w)."""
+        out: Tensor = self.g_s[: 2 + self.config.blocks](self._filled(y_hat))
+        return out
 
     def forward(self, x: Tensor, channels: Tensor | None = None) -> Tensor:
         """Encode and decode, differentiably.
@@ -288,14 +304,22 @@ class SignModel(Model):
             raise ContainerError(f"rate {rate} is not in 1..{self.config.m}")
         return unpack(payload, (rate, *shape)).astype(np.int8) * 2 - 1
 
+    def _values(self, latents: np.ndarray) -> Tensor:
+        """int8 -1 and +1 (rate, h, w) to the configured levels, (1, rate, h, w)."""
+        b = torch.from_numpy(latents).to(self._device)[None].float()
+        return b if self.config.levels == "plus-minus" else (b + 1) / 2
+
     def synthesize_pixels(self, latents: np.ndarray, rate: int) -> np.ndarray:
         """int8 (rate, h, w) to uint8 (16 h, 16 w, 3)."""
         with torch.inference_mode():
-            b = torch.from_numpy(latents).to(self._device)[None].float()
-            if self.config.levels == "zero-one":
-                b = (b + 1) / 2
-            x: Tensor = (self.decompress(b)[0] * 255).round().to(torch.uint8)
-            return x.permute(1, 2, 0).cpu().numpy()
+            return _pixels(self.decompress(self._values(latents)))
+
+    def synthesize_small(self, latents: np.ndarray, rate: int, reduce: int) -> np.ndarray:
+        """int8 (rate, h, w) to uint8 (2 h, 2 w, 3), where there is ``SignConfig.preview``."""
+        if self.small is None or reduce != 8:
+            raise NotImplementedError
+        with torch.inference_mode():
+            return _pixels(self.small(self.early(self._values(latents))) + 0.5)
 
     @property
     def _device(self) -> torch.device:

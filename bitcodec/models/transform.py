@@ -45,6 +45,26 @@ def dct_kernels() -> Tensor:
     return torch.from_numpy(kernels).float()
 
 
+def blocks_to_latents(x: Tensor, kernels: Tensor) -> Tensor:
+    """The stride-16 convolution with (C, 3, 16, 16) kernels: (N, 3, 16 h, 16 w) to (N, C, h, w).
+
+    Blocks do not overlap, so it is a product of matrices, several times as fast as torch's
+    convolutions of that shape.
+    """
+    n, c, height, width = x.shape
+    blocks = x.reshape(n, c, height // 16, 16, width // 16, 16).permute(0, 2, 4, 1, 3, 5)
+    return (blocks.flatten(3) @ kernels.flatten(1).t()).permute(0, 3, 1, 2)
+
+
+def latents_to_blocks(y: Tensor, kernels: Tensor) -> Tensor:
+    """The transposed convolution: (N, C, h, w) to (N, 3, s h, s w), kernels (C, 3, s, s)."""
+    n, _, h, w = y.shape
+    channels, edge = kernels.shape[1:3]
+    blocks = y.permute(0, 2, 3, 1) @ kernels.flatten(1)
+    blocks = blocks.reshape(n, h, w, channels, edge, edge).permute(0, 3, 1, 4, 2, 5)
+    return blocks.reshape(n, channels, h * edge, w * edge)
+
+
 class ResidualConv(nn.Module):
     """3x3, ReLU, 3x3, plus the input."""
 
@@ -81,15 +101,24 @@ class PixelDown(nn.Module):
         at4, at8 = config.pixels
         self.d4 = nn.Sequential(
             nn.Conv2d(48, at4, 3, padding=1),
-            ResidualConv(at4),
-            ResidualConv(at4),
+            *(ResidualConv(at4) for _ in range(config.down[0])),
             nn.PixelUnshuffle(2),
             nn.Conv2d(4 * at4, at8, 1),
-            ResidualConv(at8),
-            ResidualConv(at8),
+            *(ResidualConv(at8) for _ in range(config.down[1])),
             nn.PixelUnshuffle(2),
             nn.Conv2d(4 * at8, config.width, 1),
         )
+
+    def load_shorter(self, other: PixelDown) -> None:
+        """Take the parameters of a path with as many residual blocks or fewer.
+
+        Blocks that the other has not stay as they are: nearly the identity when they are new.
+        """
+        theirs = list(other.d4)
+        for mine in self.d4:
+            if isinstance(mine, ResidualConv) and not isinstance(theirs[0], ResidualConv):
+                continue
+            mine.load_state_dict(theirs.pop(0).state_dict())
 
     def forward(self, x: Tensor) -> Tensor:
         """x is centred, about -2..2."""
@@ -137,25 +166,27 @@ class Transform(nn.Module):
         self.g = nn.Parameter(torch.zeros(1, CHANNELS, 1, 1))
         self.fa, self.fs = _trunk(c.width, c.blocks), _trunk(c.width, c.blocks)
         self.down, self.up = PixelDown(c), PixelUp(c)
-        self.half_pixels = False  # bfloat16 in the pixel paths, for training
+        self.use_bfloat16 = False  # bfloat16 in all residual paths
 
     def _fast(self, x: Tensor) -> torch.autocast:
-        return torch.autocast(x.device.type, torch.bfloat16, enabled=self.half_pixels)
+        return torch.autocast(x.device.type, torch.bfloat16, enabled=self.use_bfloat16)
 
     def analyze(self, x: Tensor, step: Tensor) -> Tensor:
         """Pixels (N, 3, 16 h, 16 w) to latents in units of the step, (N, 768, h, w)."""
-        y0 = F.conv2d(x - 128, self.wa, stride=16) / step
+        y0 = blocks_to_latents(x - 128, self.wa) / step
         with self._fast(x):
-            pixels = self.down((x - 128) / 64)
-        h = self.fa[0](_with_step(y0, step)) + pixels.float()
-        y: Tensor = y0 * torch.exp(self.g) + self.fa[1:](h)
+            h = self.fa[0](_with_step(y0, step)) + self.down((x - 128) / 64)
+            correction = self.fa[1:](h)
+        y: Tensor = y0 * torch.exp(self.g) + correction.float()
         return y
 
     def synthesize(self, q: Tensor, step: Tensor) -> Tensor:
         """Quantised latents (N, 768, h, w) to pixels (N, 3, 16 h, 16 w), not clamped."""
-        h = self.fs[:-1](_with_step(q, step))
-        y_hat = q * torch.exp(-self.g) + self.fs[-1](h)
-        x1 = F.conv_transpose2d(y_hat * step, self.ws, stride=16) / 128
+        with self._fast(q):
+            h = self.fs[:-1](_with_step(q, step))
+            correction = self.fs[-1](h)
+        y_hat = q * torch.exp(-self.g) + correction.float()
+        x1 = latents_to_blocks(y_hat * (step / 128), self.ws)
         with self._fast(q):
             pixels = self.up(h, x1)
         x_hat: Tensor = 128 * (x1 + step / STEP_MIDDLE * pixels.float()) + 128

@@ -24,14 +24,14 @@ from torch import Tensor, nn
 from bitcodec.errors import TrainingError
 from bitcodec.models.base import Model
 from bitcodec.models.context import bits
-from bitcodec.models.ladder import code_of_step
+from bitcodec.models.ladder import LadderModel, code_of_step
 from bitcodec.models.ladder_float import LadderFloatModel
 from bitcodec.models.search import TRADE
 from bitcodec.training.config import TrainConfig
 from bitcodec.training.similarity import dissimilarity
 from bitcodec.training.tasks import Task, Validation, measure
 
-Phase = Literal["joint", "decoder", "context", "finish"]
+Phase = Literal["joint", "decoder", "context", "finish", "all"]
 
 #: MSE a unit of 1 - MS-SSIM along the rate-distortion curve, on valid: 1880 at 2 bpp, 2050 at 0.7
 MSE_OF_MS_SSIM = 2000.0
@@ -66,8 +66,9 @@ class LadderTask(Task):
 
     Attributes:
         phase: "joint" trains everything, "decoder" g_s alone without the rate term, "context"
-            the context model alone on rounded latents, "finish" both of these at once.
-        rdo: in the phases with a frozen encoder, latents are rounded as the encoder's
+            the context model alone on rounded latents, "finish" both of these at once, "all"
+            everything on rounded latents, whose gradients go straight through to g_a.
+        rdo: in all phases but "joint", latents are rounded as the encoder's
             rate-distortion optimisation does with this weight; 0 rounds plainly.
         low: smallest step drawn.
         high: largest step drawn.
@@ -96,6 +97,18 @@ class LadderTask(Task):
         from bitcodec.models.weights import build
 
         return build("ladder-float", config.model)
+
+    def adopt(self, loaded: Model, config: TrainConfig) -> Model:
+        """Weights that were shipped are taken back to their trainable form.
+
+        With ``config.model`` the analysis may have more residual blocks than they have.
+        """
+        if not isinstance(loaded, LadderModel) or isinstance(loaded, LadderFloatModel):
+            return super().adopt(loaded, config)
+        shape = {**vars(loaded.config), **config.model}
+        model = cast(LadderFloatModel, self.build(dataclasses.replace(config, model=shape)))
+        model.load_deployed(loaded)
+        return model
 
     def start(self, model: Model, config: TrainConfig, crops: Tensor) -> Model:
         """``init = "prototype:FILE"`` takes the prototype's tensors; "dct" is how it is built."""
@@ -132,29 +145,30 @@ class LadderTask(Task):
     ) -> tuple[Tensor, dict[str, float]]:
         """The loss of one batch, x (N, 3, H, W) in [0, 1]; its parts depend on the phase.
 
-        Under autocast the pixel paths alone run in bfloat16: latents reach hundreds of steps,
-        and a context model that is to become integers must not learn around lost bits.
+        Under autocast the transforms' residual paths alone run in bfloat16: latents reach hundreds
+        of steps, and a context model that is to become integers must not learn around lost bits.
         """
-        model.transform.half_pixels = torch.is_autocast_enabled(x.device.type)
+        model.transform.use_bfloat16 = torch.is_autocast_enabled(x.device.type)
         with torch.autocast(x.device.type, enabled=False):
             return self._objective(model, x * 255, step)
 
     def _objective(
         self, model: LadderFloatModel, x: Tensor, step: Tensor
     ) -> tuple[Tensor, dict[str, float]]:
-        frozen = self.phase != "joint"
+        frozen = self.phase not in ("joint", "all")
         with torch.set_grad_enabled(not frozen and torch.is_grad_enabled()):
             y = model.transform.analyze(x, step)
-        q = y + (torch.floor(y + 0.5) - y).detach()
-        if frozen and self.rdo > 0:
-            with torch.no_grad():
-                mu, s = model.estimator(q, step)
-                q = choose(y, mu, s, self.rdo)
+        with torch.no_grad():
+            level = torch.floor(y + 0.5)
+            if self.phase != "joint" and self.rdo > 0:
+                mu, s = model.estimator(level, step)
+                level = choose(y, mu, s, self.rdo)
+        q = y + (level - y).detach()
         bpp = mse = torch.zeros((), device=x.device)
         weight = 1 / (0.3 + 20 / step.flatten())
         loss = torch.zeros((), device=x.device)
         if self.phase != "decoder":
-            seen = q if frozen else y + torch.rand_like(y) - 0.5
+            seen = y + torch.rand_like(y) - 0.5 if self.phase == "joint" else q
             mu, s = model.estimator(seen, step, self.quantized)
             each = bits(seen, mu, s).flatten(1).sum(1) / (x.shape[2] * x.shape[3])
             loss = loss + (weight * each).mean()
@@ -182,7 +196,7 @@ class LadderTask(Task):
         if self.phase in ("decoder", "finish"):
             trained += synthesis
             slow = [t.ws]
-        if self.phase == "joint":
+        if self.phase in ("joint", "all"):
             trained += synthesis + [t.g, *t.fa.parameters(), *t.down.parameters()]
             trained += net.estimator.parameters()
             slow = [t.wa, t.ws]

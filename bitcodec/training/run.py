@@ -22,6 +22,7 @@ from tqdm import tqdm
 from bitcodec.errors import TrainingError
 from bitcodec.files import atomic_write
 from bitcodec.models.base import Model
+from bitcodec.models.processor import has_bfloat16
 from bitcodec.models.weights import build, load_weights, save_weights
 from bitcodec.training.config import OptimConfig, TrainConfig, dump_config
 from bitcodec.training.data import CropSource, load_pictures
@@ -106,17 +107,13 @@ def _bf16(config: TrainConfig, device: torch.device) -> bool:
     kind = config.run.precision
     if kind not in ("auto", "fp32", "bf16"):
         raise TrainingError(f"run.precision must be auto, fp32 or bf16, not {kind!r}")
-    native = device.type == "cuda" or getattr(torch.cpu, "_is_avx512_bf16_supported", bool)()
-    return kind == "bf16" or (kind == "auto" and native)
+    return kind == "bf16" or (kind == "auto" and has_bfloat16(device))
 
 
 def _initial_model(config: TrainConfig, task: Task, source: CropSource) -> Model:
     torch.manual_seed(config.run.seed)
     if config.init.endswith(".safetensors") and ":" not in config.init:
-        model = load_weights(Path(config.init)).float().requires_grad_(True)
-        if model.family != task.build(config).family:
-            raise TrainingError(f"{config.init} holds {model.family}, not {config.family}")
-        return model
+        return task.adopt(load_weights(Path(config.init)).float(), config).requires_grad_(True)
     model = task.build(config)
     start = replace(source.config, crop=64, batch=3000 if len(source.pictures) > 20 else 200)
     crops = CropSource(source.pictures, start, config.run.seed, 0).batch(2**31)
@@ -138,7 +135,7 @@ class Trainer:
         self.valid: list[np.ndarray] = []
         if config.data.valid:
             valid, bad = load_pictures(Path(config.data.valid), 1)
-            self.valid = [_centre(p, config.data.valid_edge) for p in valid]
+            self.valid = [centre(p, config.data.valid_edge) for p in valid]
             self.skipped += bad
         model = _initial_model(config, self.task, self.source).place(self.device)
         ema = build(model.family, _as_dict(model.config)).place(self.device)
@@ -271,7 +268,8 @@ def _as_dict(config: Any) -> dict[str, Any]:
     return dict(vars(config))
 
 
-def _centre(rgb: np.ndarray, edge: int) -> np.ndarray:
+def centre(rgb: np.ndarray, edge: int) -> np.ndarray:
+    """The middle of a picture, at most ``edge`` pixels each way."""
     h, w = rgb.shape[:2]
     i, j = max(0, (h - edge) // 2), max(0, (w - edge) // 2)
     return np.ascontiguousarray(rgb[i : i + edge, j : j + edge])

@@ -19,12 +19,24 @@ _C1, _C2 = (0.01 * 255) ** 2, (0.03 * 255) ** 2
 _WINDOW, _SIGMA = 11, 1.5
 
 
-def _blur(x: Tensor) -> Tensor:
-    """Gaussian means of (N, C, H, W) where the window fits."""
-    at = torch.arange(_WINDOW, device=x.device, dtype=x.dtype) - _WINDOW // 2
+def _window(n: int, like: Tensor) -> Tensor:
+    """Gaussian windows at each place of n samples where one fits, as columns: (n, n - 10)."""
+    at = torch.arange(_WINDOW, device=like.device, dtype=like.dtype) - _WINDOW // 2
     g = torch.exp(-at.square() / (2 * _SIGMA**2))
-    g = (g / g.sum()).expand(x.shape[1], 1, 1, _WINDOW)
-    return F.conv2d(F.conv2d(x, g, groups=x.shape[1]), g.transpose(2, 3), groups=x.shape[1])
+    g = g / g.sum()
+    columns = n - _WINDOW + 1
+    out = torch.zeros(n, columns, device=like.device, dtype=like.dtype)
+    for index in range(_WINDOW):
+        out.diagonal(-index).fill_(float(g[index]))
+    return out
+
+
+def _blur(x: Tensor) -> Tensor:
+    """Gaussian means of (N, C, H, W) where the window fits.
+
+    As products with banded matrices: grouped convolutions of three channels are slow.
+    """
+    return _window(x.shape[2], x).t() @ (x @ _window(x.shape[3], x))
 
 
 def _structure(a: Tensor, b: Tensor) -> tuple[Tensor, Tensor]:
@@ -56,7 +68,6 @@ def dissimilarity(x_hat: Tensor, x: Tensor) -> Tensor:
     """
     if min(x.shape[2:]) < LEAST_EDGE:
         raise TrainingError(f"task.similarity needs crops of {LEAST_EDGE} pixels or more")
-    # NCHW: grouped convolutions of three channels are slow in channels-last.
     a, b = (t.contiguous(memory_format=torch.contiguous_format) for t in (x_hat, x))
     product = torch.ones(1, device=x.device, dtype=x.dtype)
     for index, weight in enumerate(WEIGHTS):

@@ -97,6 +97,12 @@ class Task(abc.ABC):
         params = [p for p in model.parameters() if p.requires_grad]
         return [{"params": params, "lr": lr, "scale": 1.0}]
 
+    def adopt(self, loaded: Model, config: TrainConfig) -> Model:
+        """The trainable form of a loaded weights file; TrainingError if it is not the family's."""
+        if loaded.family != self.build(config).family:
+            raise TrainingError(f"{config.init} holds {loaded.family}, not {config.family}")
+        return loaded
+
     def start(self, model: Model, config: TrainConfig, crops: Tensor) -> Model:
         """The family's own initialisation, ``config.init`` names it."""
         return model
