@@ -10,6 +10,7 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from torch.nn import functional as F
 
 from bitcodec.codec import decode_container, encode_picture
 from bitcodec.container import read
@@ -19,14 +20,20 @@ from bitcodec.metrics import psnr
 from bitcodec.models import fixedpoint as fx
 from bitcodec.models.binarize import ladder_bits, ladder_sum, ladder_thresholds
 from bitcodec.models.context import Context, Head, bits
-from bitcodec.models.export import calibrate, export_context
-from bitcodec.models.integer import IntegerContext, IntegerHead, _Scaled
+from bitcodec.models.export import calibrate, export_context, restore_context
+from bitcodec.models.integer import IntegerContext, IntegerHead, _patches, _Scaled
 from bitcodec.models.ladder import LadderModel, code_of_step, step_of_code
 from bitcodec.models.ladder_config import LadderConfig
 from bitcodec.models.latentcoder import LARGEST, LatentCoder
 from bitcodec.models.order import CHANNELS, GROUPS, pass_map, zigzag
+from bitcodec.models.processor import has_int8
 from bitcodec.models.tables import probability_table, tail_orders
-from bitcodec.models.transform import Transform, dct_kernels
+from bitcodec.models.transform import (
+    Transform,
+    blocks_to_latents,
+    dct_kernels,
+    latents_to_blocks,
+)
 from bitcodec.models.weights import load_weights, save_weights
 from bitcodec.rangecoder import DecisionEncoder
 
@@ -75,6 +82,33 @@ def test_training_starts_at_a_transform_codec() -> None:
         y = transform.analyze(x, step)
         x_hat = transform.synthesize(torch.round(y), step)
     assert (x_hat - x).square().mean() == pytest.approx(1 / 12, rel=0.15)
+
+
+def test_blocks_as_products_are_the_convolutions() -> None:
+    x, y = torch.randn(2, 3, 32, 48), torch.randn(2, 7, 2, 3)
+    kernels = torch.randn(7, 3, 16, 16)
+    expected = F.conv2d(x, kernels, stride=16)
+    torch.testing.assert_close(blocks_to_latents(x, kernels), expected, rtol=1e-4, atol=1e-3)
+    for edge in (16, 2):
+        some = kernels[:, :, :edge, :edge]
+        expected = F.conv_transpose2d(y, some, stride=edge)
+        torch.testing.assert_close(latents_to_blocks(y, some), expected, rtol=1e-4, atol=1e-4)
+
+
+def test_bfloat16_changes_pixels_by_one_at_most() -> None:
+    """The residual paths may run in bfloat16: latents as good, the same pixels but for rounding."""
+    transform = Transform(_TINY)
+    with torch.no_grad():
+        for name, parameter in transform.named_parameters():
+            if name.split(".")[0] in ("fa", "fs", "down", "up"):
+                parameter.add_(0.02 * torch.randn_like(parameter))
+    x, step = 255 * torch.rand(1, 3, 64, 64), torch.full((1, 1, 1, 1), 40.0)
+    with torch.no_grad():
+        q = torch.round(transform.analyze(x, step))
+        exact = transform.synthesize(q, step)
+        transform.use_bfloat16 = True
+        near = transform.synthesize(q, step)
+    assert 0 < float((near - exact).abs().max()) < 1
 
 
 def test_groups_and_passes() -> None:
@@ -204,6 +238,44 @@ def test_same_integers_everywhere(seed: int, threads: None) -> None:
                 module.weight.data = module.weight.data.contiguous(memory_format=layout)
         context.prepare(dtype, bytes=int8)  # None: products of int8 where they are exact
         assert np.array_equal(_walk(context, q), expected)
+
+
+def test_products_of_bytes_are_exact_whatever_the_layout() -> None:
+    """torch's own take overlapping rows, and a single one, for something else."""
+    if not has_int8(torch.device("cpu")):
+        pytest.skip("no fast products of int8 on this processor")
+    torch.manual_seed(0)
+    for size, h, w in ((1, 1, 5), (3, 1, 1), (3, 7, 1), (5, 1, 7), (5, 6, 4)):
+        layer = _Scaled(6, 2, size)
+        layer.weight.copy_(torch.randint(-127, 128, layer.weight.shape))
+        layer.bias.copy_(torch.randint(-1000, 1000, (6,)))
+        layer.m.fill_(3)
+        layer.k.fill_(4)
+        layer.prepare()
+        layer.prepare_bytes()
+        a = torch.randint(-128, 128, (h, w, 2), dtype=torch.int8)
+        acc = layer.accumulate(a.permute(2, 0, 1)[None].float())
+        expected = torch.floor(layer.scale(acc) + 0.5)[0].permute(1, 2, 0).flatten(0, 1)
+        assert torch.equal(layer.product(_patches(a, size)), expected)
+
+
+def test_a_state_that_could_outgrow_float32_is_kept_in_float64() -> None:
+    context = export_context(_context(9))
+    assert context.state_dtype == torch.float32
+    context.base.fill_(2**24)
+    context.prepare()
+    assert context.state_dtype == torch.float64
+
+
+def test_training_goes_on_from_what_was_exported() -> None:
+    """Back to floating point and to integers again: the same integers, but for calibration."""
+    first = export_context(_context(7))
+    back = Context(_TINY)
+    restore_context(first, back)
+    second = export_context(back)
+    for name, tensor in first.state_dict().items():
+        close = tensor.double() - second.state_dict()[name].double()
+        assert close.abs().max() <= (1 if name.endswith(".m") else 0), name
 
 
 def test_training_and_coding_agree() -> None:

@@ -7,12 +7,15 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 
 import bitcodec
 from bitcodec import preview, region
 from bitcodec.errors import BitcodecError, ContainerError
 from bitcodec.models.base import Model
+from bitcodec.models.sign import SignModel
+from bitcodec.models.weights import build, save_weights
 
 Draw = Callable[..., Image.Image]
 SCALES = [1 / 2, 1 / 4, 1 / 8, 1 / 16]
@@ -82,6 +85,56 @@ def test_the_high_bands_are_not_decoded(
         bitcodec.decode(data, model=model, scale=scale)
         groups = GROUPS[: low_groups(round(1 / scale))]
         assert seen == [group.size for group in groups for _ in range(group.passes)]
+
+
+@pytest.fixture(scope="module")
+def quick(tmp_path_factory: pytest.TempPathFactory) -> SignModel:
+    """`sign` weights with the convolution that previews are read from."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(4)
+        model = build("sign", {"n": 4, "m": 16, "activation": "relu", "blocks": 1, "preview": True})
+    path = tmp_path_factory.mktemp("quick") / "quick.safetensors"
+    save_weights(model, path)
+    loaded = bitcodec.load_model(str(path), device="cpu")
+    assert isinstance(loaded, SignModel)
+    return loaded
+
+
+@pytest.mark.parametrize("reduce", [8, 16])
+def test_sign_reads_small_previews_early(
+    quick: SignModel, draw: Draw, monkeypatch: pytest.MonkeyPatch, reduce: int
+) -> None:
+    """Tiles and blocks leave no trace, a crop is a part of the whole, the rest is not run."""
+    image = draw(300, 170)
+    tiled, whole = (bitcodec.encode(image, model=quick, tile=n) for n in (64, 512))
+    monkeypatch.setattr(quick, "decompress", lambda *a: pytest.fail("the whole network"))
+    monkeypatch.setattr(region, "BLOCK", 128)
+    small = np.asarray(bitcodec.decode(tiled, model=quick, scale=1 / reduce)).astype(int)
+    assert small.shape == (-(-170 // reduce), -(-300 // reduce), 3)
+    again = np.asarray(bitcodec.decode(whole, model=quick, scale=1 / reduce))
+    assert np.abs(small - again).max() <= 1
+    part = bitcodec.decode(tiled, model=quick, scale=1 / reduce, crop=(100, 40, 150, 110))
+    x0, y0, x1, y1 = region.reduced_box((100, 40, 250, 150), reduce)
+    assert np.abs(np.asarray(part) - small[y0:y1, x0:x1]).max() <= 1
+    x = torch.from_numpy(np.asarray(image).copy()).permute(2, 0, 1)[None].float() / 255
+    assert quick.small is not None
+    with torch.inference_mode():
+        direct = quick.small(quick.early(quick.quantize(x)))[0] + 0.5
+    eighth = (direct.clamp(0, 1) * 255).round().permute(1, 2, 0).numpy().astype(np.uint8)
+    expected = preview.average(eighth[:22, :38], reduce // 8)
+    assert np.abs(small - expected).max() <= 1
+
+
+def test_larger_previews_of_sign_run_all_of_it(quick: SignModel, draw: Draw) -> None:
+    data = bitcodec.encode(draw(60, 50), model=quick)
+    full = np.asarray(bitcodec.decode(data, model=quick))
+    half = np.asarray(bitcodec.decode(data, model=quick, scale=1 / 2))
+    assert np.array_equal(half, preview.average(full, 2))
+
+
+def test_models_without_early_previews_say_so(model: Model) -> None:
+    with pytest.raises(NotImplementedError):
+        model.synthesize_small(np.zeros((1, 1, 1), np.int8), 1, 8)
 
 
 def test_low_groups() -> None:

@@ -10,13 +10,15 @@ import pytest
 import torch
 from PIL import Image
 
+from bitcodec.errors import TrainingError
 from bitcodec.models.context import bits
 from bitcodec.models.ladder import LadderModel
 from bitcodec.models.ladder_float import LadderFloatModel
-from bitcodec.models.weights import build, load_weights
+from bitcodec.models.weights import build, load_weights, save_weights
 from bitcodec.training.config import load_config
 from bitcodec.training.ladder_task import LadderTask, choose
 from bitcodec.training.run import train
+from bitcodec.training.tasks import make_task
 
 _TINY = {"state": 12, "hidden": 8, "width": 8, "pixels": (4, 4), "blocks": 1}
 _SETTINGS = (
@@ -105,3 +107,40 @@ def test_a_run_ends_in_weights_that_code(tmp_path: Path, draw: Callable[..., Ima
 
     out = bitcodec.decode(bitcodec.encode(picture, model=tuned, quality=60), model=tuned)
     assert out.size == (50, 37)
+
+
+def test_training_goes_on_from_shipped_weights(
+    tmp_path: Path, draw: Callable[..., Image.Image]
+) -> None:
+    """Their integers are taken back to floating point; the analysis may get more blocks."""
+    model = build("ladder-float", dict(_TINY))
+    assert isinstance(model, LadderFloatModel)
+    picture = np.array(draw(96, 80))
+    shipped = model.export([picture])
+    save_weights(shipped, tmp_path / "shipped.safetensors")
+    draw(96, 80).save(tmp_path / "photo.png")
+    config = load_config(
+        None,
+        (
+            *_SETTINGS,
+            f"data.dir={str(tmp_path)!r}",
+            f"init={str(tmp_path / 'shipped.safetensors')!r}",
+            "model.down=[3, 2]",
+        ),
+    )
+    task = make_task(config)
+    loaded = load_weights(tmp_path / "shipped.safetensors")
+    taken = task.adopt(loaded, config)
+    assert isinstance(taken, LadderFloatModel)
+    assert taken.config.down == (3, 2)
+    assert len(taken.transform.down.d4) == len(model.transform.down.d4) + 1
+    # The new block starts so near the identity that the latents are the old ones.
+    y = shipped.analyze(picture, 5000)
+    assert np.abs(taken.export([picture]).analyze(picture, 5000) - y).max() < 0.05 * np.abs(y).max()
+    assert train(config, tmp_path / "run", device="cpu", quiet=True).steps == 2
+
+
+def test_other_families_are_refused(tmp_path: Path, tiny_weights: Path) -> None:
+    config = load_config(None, (*_SETTINGS, f"init={str(tiny_weights)!r}"))
+    with pytest.raises(TrainingError, match="holds sign, not ladder"):
+        make_task(config).adopt(load_weights(tiny_weights), config)

@@ -31,7 +31,7 @@ from bitcodec.training.config import TrainConfig
 from bitcodec.training.similarity import dissimilarity
 from bitcodec.training.tasks import Task, Validation, measure
 
-Phase = Literal["joint", "decoder", "context", "finish", "all"]
+Phase = Literal["joint", "decoder", "context", "finish"]
 
 #: MSE a unit of 1 - MS-SSIM along the rate-distortion curve, on valid: 1880 at 2 bpp, 2050 at 0.7
 MSE_OF_MS_SSIM = 2000.0
@@ -66,9 +66,8 @@ class LadderTask(Task):
 
     Attributes:
         phase: "joint" trains everything, "decoder" g_s alone without the rate term, "context"
-            the context model alone on rounded latents, "finish" both of these at once, "all"
-            everything on rounded latents, whose gradients go straight through to g_a.
-        rdo: in all phases but "joint", latents are rounded as the encoder's
+            the context model alone on rounded latents, "finish" both of these at once.
+        rdo: in the phases with a frozen encoder, latents are rounded as the encoder's
             rate-distortion optimisation does with this weight; 0 rounds plainly.
         low: smallest step drawn.
         high: largest step drawn.
@@ -155,12 +154,12 @@ class LadderTask(Task):
     def _objective(
         self, model: LadderFloatModel, x: Tensor, step: Tensor
     ) -> tuple[Tensor, dict[str, float]]:
-        frozen = self.phase not in ("joint", "all")
+        frozen = self.phase != "joint"
         with torch.set_grad_enabled(not frozen and torch.is_grad_enabled()):
             y = model.transform.analyze(x, step)
         with torch.no_grad():
             level = torch.floor(y + 0.5)
-            if self.phase != "joint" and self.rdo > 0:
+            if frozen and self.rdo > 0:
                 mu, s = model.estimator(level, step)
                 level = choose(y, mu, s, self.rdo)
         q = y + (level - y).detach()
@@ -168,7 +167,7 @@ class LadderTask(Task):
         weight = 1 / (0.3 + 20 / step.flatten())
         loss = torch.zeros((), device=x.device)
         if self.phase != "decoder":
-            seen = y + torch.rand_like(y) - 0.5 if self.phase == "joint" else q
+            seen = q if frozen else y + torch.rand_like(y) - 0.5
             mu, s = model.estimator(seen, step, self.quantized)
             each = bits(seen, mu, s).flatten(1).sum(1) / (x.shape[2] * x.shape[3])
             loss = loss + (weight * each).mean()
@@ -196,7 +195,7 @@ class LadderTask(Task):
         if self.phase in ("decoder", "finish"):
             trained += synthesis
             slow = [t.ws]
-        if self.phase in ("joint", "all"):
+        if self.phase == "joint":
             trained += synthesis + [t.g, *t.fa.parameters(), *t.down.parameters()]
             trained += net.estimator.parameters()
             slow = [t.wa, t.ws]
