@@ -19,8 +19,9 @@ from bitcodec.images import Picture
 from bitcodec.metrics import psnr
 from bitcodec.models import fixedpoint as fx
 from bitcodec.models.binarize import ladder_bits, ladder_sum, ladder_thresholds
-from bitcodec.models.context import Context, Head, bits
+from bitcodec.models.context import Context, Head
 from bitcodec.models.export import calibrate, export_context, restore_context
+from bitcodec.models.information import bits
 from bitcodec.models.integer import IntegerContext, IntegerHead, _patches, _Scaled
 from bitcodec.models.ladder import LadderModel, code_of_step, step_of_code
 from bitcodec.models.ladder_config import LadderConfig
@@ -316,6 +317,29 @@ def test_float_path_in_passes_is_the_path_at_once() -> None:
                     torch.testing.assert_close(
                         one[:, rows, where == k], two[:, rows, where == k], rtol=1e-4, atol=1e-4
                     )
+
+
+def _plain_bits(q: torch.Tensor, mu: torch.Tensor, s: torch.Tensor) -> torch.Tensor:
+    d = -(q - mu).abs()
+    p = torch.sigmoid((d + 0.5) / s) - torch.sigmoid((d - 0.5) / s)
+    return -torch.log2(p.clamp_min(1e-9))
+
+
+@pytest.mark.parametrize("shape", [(300,), (2, 5, 3, 4)])
+def test_bits_and_their_gradients_are_those_of_the_formula(shape: tuple[int, ...]) -> None:
+    torch.manual_seed(0)
+    q, mu = (3 * torch.randn(shape, dtype=torch.double) for _ in range(2))
+    s = torch.exp(torch.randn(shape, dtype=torch.double))
+    q.flatten()[0] += 1000 * s.flatten()[0]  # so improbable that it counts as one in 10^9
+    values = [t.requires_grad_() for t in (q, mu, s)]
+    ours, theirs = bits(q, mu, s), _plain_bits(q, mu, s)
+    torch.testing.assert_close(ours, theirs)
+    with torch.no_grad():
+        torch.testing.assert_close(bits(q, mu, s), theirs)
+    weight = torch.rand(shape, dtype=torch.double)
+    expected = torch.autograd.grad((weight * theirs).sum(), values)
+    for a, b in zip(torch.autograd.grad((weight * ours).sum(), values), expected, strict=True):
+        torch.testing.assert_close(a, b)
 
 
 @settings(max_examples=25, deadline=None)

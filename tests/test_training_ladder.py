@@ -11,7 +11,7 @@ import torch
 from PIL import Image
 
 from bitcodec.errors import TrainingError
-from bitcodec.models.context import bits
+from bitcodec.models.information import bits
 from bitcodec.models.ladder import LadderModel
 from bitcodec.models.ladder_float import LadderFloatModel
 from bitcodec.models.weights import build, load_weights, save_weights

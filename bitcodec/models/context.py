@@ -9,7 +9,6 @@ gradients.
 
 from __future__ import annotations
 
-import math
 from typing import cast
 
 import torch
@@ -136,8 +135,9 @@ class Context(nn.Module):
                 -fx.COMPAND_MAX, fx.COMPAND_MAX
             )
         outs = []
-        for index, group in enumerate(GROUPS):
-            part = e[:, group.start : group.stop]
+        # Not slices: each would have a gradient as large as the whole.
+        parts = torch.split(e, [group.size for group in GROUPS], 1)
+        for index, (group, part) in enumerate(zip(GROUPS, parts, strict=True)):
             head, pos = cast(Head, self.heads[index]), self.pos[index]
             where = torch.from_numpy(pass_map(group.passes, h, w)).to(q.device)
             around: Tensor | None = None
@@ -157,14 +157,3 @@ class Context(nn.Module):
             code = (round_ste((b + fx.SCALE_SHIFT) * fx.SCALE)).clamp(0, fx.SCALES - 1)
             b = code / fx.SCALE - fx.SCALE_SHIFT
         return torch.sinh(a), torch.exp(b) / 2
-
-
-def bits(q: Tensor, mu: Tensor, s: Tensor) -> Tensor:
-    """Information of latents under discretised logistics, in bits, the shape of ``q``.
-
-    P(q) = sigmoid((q + 1/2 - mu) / s) - sigmoid((q - 1/2 - mu) / s), by the symmetric form that
-    keeps its precision in both tails; never more than about 30 bits.
-    """
-    d = -(q - mu).abs()
-    p = torch.sigmoid((d + 0.5) / s) - torch.sigmoid((d - 0.5) / s)
-    return -torch.log(p.clamp_min(1e-9)) / math.log(2)

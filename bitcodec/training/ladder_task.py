@@ -23,7 +23,7 @@ from torch import Tensor, nn
 
 from bitcodec.errors import TrainingError
 from bitcodec.models.base import Model
-from bitcodec.models.context import bits
+from bitcodec.models.information import bits
 from bitcodec.models.ladder import LadderModel, code_of_step
 from bitcodec.models.ladder_float import LadderFloatModel
 from bitcodec.models.search import TRADE
