@@ -1,10 +1,10 @@
 #!/usr/bin/env python3
 """Write a model card from a weights file, its run folder and an evaluation.
 
-Usage: scripts/model_card.py weights/NAME.safetensors --run runs/NAME --results OUT/results.json
+Usage: scripts/model_card.py weights/NAME.safetensors [--run runs/NAME] --results OUT/results.json
 
 The card is generated so that its figures can be of no other weights: the evaluation must name
-the id that is in the file.
+the id that is in the file. Without --run what the present card says of the training is kept.
 """
 
 from __future__ import annotations
@@ -121,10 +121,10 @@ def _training(run: Path) -> str:
 
 @click.command()
 @click.argument("weights", type=click.Path(path_type=Path, exists=True))
-@click.option("--run", "run", type=click.Path(path_type=Path, exists=True), required=True)
+@click.option("--run", "run", type=click.Path(path_type=Path, exists=True))
 @click.option("--results", type=click.Path(path_type=Path, exists=True), required=True)
 @click.option("--command", required=True, help="The command that made the results.")
-def main(weights: Path, run: Path, results: Path, command: str) -> None:
+def main(weights: Path, run: Path | None, results: Path, command: str) -> None:
     """Write the card beside the weights file."""
     model = load_weights(weights)
     table = "\n".join(
@@ -132,6 +132,13 @@ def main(weights: Path, run: Path, results: Path, command: str) -> None:
         for setting, _, bpp, psnr, ms_ssim in _means(results, model)
     )
     kmac = ", ".join(f"{name} {value:.1f}" for name, value in _kmac(model).items())
+    card = weights.with_suffix(".md")
+    if run is None:
+        training = (
+            card.read_text().partition("## Training\n\n")[2].partition("## Data and licence")[0]
+        )
+    else:
+        training = _training(run) + "\n"
     numbers = sum(t.numel() for t in model.state_dict().values())
     digest = hashlib.sha256(weights.read_bytes()).hexdigest()
     text = f"""\
@@ -156,14 +163,12 @@ Mean over the 24 pictures of the Kodak set, whole files, PSNR in RGB a picture, 
 
 ## Training
 
-{_training(run)}
-## Data and licence
+{training}## Data and licence
 
 {_DATA}
 
 The weights are free to use under CC BY-SA 4.0, as far as weights can be licensed at all.
 """
-    card = weights.with_suffix(".md")
     card.write_text(text)
     click.echo(f"{card}: {model.model_id.hex()}")
 

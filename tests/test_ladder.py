@@ -237,7 +237,7 @@ def test_same_integers_everywhere(seed: int, threads: None) -> None:
         for module in context.modules():
             if isinstance(module, _Scaled):
                 module.weight.data = module.weight.data.contiguous(memory_format=layout)
-        context.prepare(dtype, bytes=int8)  # None: products of int8 where they are exact
+        context.prepare(dtype, int8=int8)  # None: products of int8 where they are exact
         assert np.array_equal(_walk(context, q), expected)
 
 
@@ -253,7 +253,7 @@ def test_products_of_bytes_are_exact_whatever_the_layout() -> None:
         layer.m.fill_(3)
         layer.k.fill_(4)
         layer.prepare()
-        layer.prepare_bytes()
+        layer.prepare_int8()
         a = torch.randint(-128, 128, (h, w, 2), dtype=torch.int8)
         acc = layer.accumulate(a.permute(2, 0, 1)[None].float())
         expected = torch.floor(layer.scale(acc) + 0.5)[0].permute(1, 2, 0).flatten(0, 1)

@@ -54,15 +54,15 @@ class _Scaled(nn.Module):
         self.register_buffer("m", _int(out))
         self.register_buffer("k", _int(out))
         self._ready: tuple[Tensor, Tensor, Tensor] | None = None
-        self._bytes: tuple[Tensor, Tensor] | None = None
+        self._int8: tuple[Tensor, Tensor] | None = None
 
     def prepare(self, dtype: torch.dtype = torch.float32) -> None:
         """Cache weights, bias and multipliers as floats (all exact)."""
         ratio = self.m.double() / torch.pow(2.0, self.k.double())
         self._ready = (self.weight.to(dtype), self.bias.to(dtype), ratio[:, None, None])
-        self._bytes = None
+        self._int8 = None
 
-    def prepare_bytes(self, lift: int = 0, copies: int = 1) -> None:
+    def prepare_int8(self, lift: int = 0, copies: int = 1) -> None:
         """Make ready for :meth:`product`.
 
         Args:
@@ -71,11 +71,11 @@ class _Scaled(nn.Module):
         """
         weight = self.weight.permute(0, 2, 3, 1).flatten(1)  # in the order of `_patches`
         bias = self.bias.double() + copies * lift * weight.double().sum(1)
-        self._bytes = (weight.repeat(1, copies).t(), bias * self.multiplier() + 0.5)
+        self._int8 = (weight.repeat(1, copies).t(), bias * self.multiplier() + 0.5)
 
     def product(self, a: Tensor) -> Tensor:
         """What :meth:`rows` gives, or a larger kernel on patches: int8 (n, k k I) to (n, O)."""
-        weight, shift = cast("tuple[Tensor, Tensor]", self._bytes)
+        weight, shift = cast("tuple[Tensor, Tensor]", self._int8)
         if a.stride() != (a.shape[1], 1):  # torch 2.13 takes what overlaps, and one row, wrongly
             a = torch.empty(a.shape, dtype=a.dtype, device=a.device).copy_(a)
         return torch.addcmul(shift, torch._int_mm(a, weight).double(), self.multiplier()).floor_()
@@ -130,14 +130,14 @@ class IntegerHead(nn.Module):
         self.a = _Scaled(hidden, state, 1)
         self.b = _Scaled(hidden, hidden, 1)
         self.o = _Scaled(2 * size, hidden, 1)
-        self.bytes = False
+        self.int8 = False
 
-    def prepare_bytes(self) -> None:
+    def prepare_int8(self) -> None:
         """Multiply int8 matrices from now on."""
-        self.bytes = True
-        self.a.prepare_bytes()
-        self.b.prepare_bytes(128)
-        self.o.prepare_bytes(128, 2)
+        self.int8 = True
+        self.a.prepare_int8()
+        self.b.prepare_int8(128)
+        self.o.prepare_int8(128, 2)
 
     def forward(self, s: Tensor, where: Tensor | None = None) -> Tensor:
         """Integers S (1, state, h, w) to codes (2 size, n), centres first.
@@ -158,7 +158,7 @@ class IntegerHead(nn.Module):
     def _codes(self, acc: Tensor, t: Tensor, of_acc: Tensor, of_t: Tensor) -> Tensor:
         """Depthwise sums and t, (n, state), to codes (n, 2 size)."""
         u = acc.double().mul_(of_acc).add_(t.double().mul_(of_t)).add_(0.5).floor_()
-        if self.bytes:
+        if self.int8:
             t = self.a.product(u.clamp_(-127, 127).to(torch.int8))
             t = t.clamp_(0, 255).sub_(128).to(torch.int8)
             more = self.b.product(t).clamp_(0, 255).sub_(128).to(torch.int8)
@@ -201,28 +201,28 @@ class IntegerContext(nn.Module):
         for index, group in enumerate(GROUPS):
             self.register_buffer(f"pos{index}", _int(group.passes, state))
         self.dtype = self.state_dtype = torch.float32
-        self.bytes = False
+        self.int8 = False
 
-    def prepare(self, dtype: torch.dtype = torch.float32, *, bytes: bool | None = None) -> None:
+    def prepare(self, dtype: torch.dtype = torch.float32, *, int8: bool | None = None) -> None:
         """Make ready to run.
 
         Args:
             dtype: floating-point type of the convolutions (float32, or float64 for tests).
-            bytes: use products of int8 matrices; None where the processor is good at them.
+            int8: use products of int8 matrices; None where the processor is good at them.
         """
         self.dtype = dtype
         sizes = len(self.base), len(cast(IntegerHead, self.heads[0]).b.bias)
-        if bytes is None:  # torch 2.13 is wrong about matrices with one column
-            bytes = min(sizes) > 1 and has_int8(self.base.device)
-        self.bytes = bytes
+        if int8 is None:  # torch 2.13 is wrong about matrices with one column
+            int8 = min(sizes) > 1 and has_int8(self.base.device)
+        self.int8 = int8
         for module in self.modules():
             if isinstance(module, _Scaled):
                 module.prepare(dtype)
         for head, emb in zip(self.heads, self.emb, strict=True):
-            cast(IntegerHead, head).bytes = False
-            if self.bytes:
-                cast(IntegerHead, head).prepare_bytes()
-                cast(_Scaled, emb).prepare_bytes()
+            cast(IntegerHead, head).int8 = False
+            if self.int8:
+                cast(IntegerHead, head).prepare_int8()
+                cast(_Scaled, emb).prepare_int8()
         self.state_dtype = torch.float32 if self._state_bound() < fx.EXACT else torch.float64
         self._compand = self.compand.cpu().numpy().astype(np.float64)
         self._centre = self.centre.cpu().numpy()
@@ -272,7 +272,7 @@ class IntegerContext(nn.Module):
         emb = cast(_Scaled, self.emb[index])
         most = int(self.most[index])
         a = torch.from_numpy(e.clip(-most, most)).to(self.base.device)
-        if self.bytes:
+        if self.int8:
             patches = _patches(a.to(torch.int8).permute(1, 2, 0), emb.weight.shape[2])
             rows = emb.product(patches).to(self.state_dtype)
             return rows.reshape(1, *a.shape[1:], -1).permute(0, 3, 1, 2)
