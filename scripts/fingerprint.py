@@ -1,10 +1,11 @@
 #!/usr/bin/env python
 """What a decoder makes of files: scripts/fingerprint.py FILE... [--threads N] [--double]
-                                   [--out DIR] [--against DIR].
+                                   [--plain] [--out DIR] [--against DIR].
 
 Prints a SHA-256 of each file's latents, which must be the same on every machine, thread count and
 torch version, and one of the pixels, which may differ by a level. --double sets torch's default
-dtype to float64. --out saves the pixels as PNG; --against compares them with such a folder, and
+dtype to float64, --plain leaves bfloat16 and int8 products aside, as a processor without them
+does. --out saves the pixels as PNG; --against compares them with such a folder, and
 exits with 1 where latents differ or a pixel by more than 1.
 """
 
@@ -21,6 +22,7 @@ from PIL import Image
 
 import bitcodec
 from bitcodec.container import read
+from bitcodec.models import integer, ladder
 from bitcodec.models.weights import load_weights
 from bitcodec.registry import find_by_id
 
@@ -42,6 +44,7 @@ def main() -> int:
     parser.add_argument("files", nargs="+", type=Path)
     parser.add_argument("--threads", type=int)
     parser.add_argument("--double", action="store_true")
+    parser.add_argument("--plain", action="store_true")
     parser.add_argument("--out", type=Path)
     parser.add_argument("--against", type=Path)
     options = parser.parse_args()
@@ -49,6 +52,8 @@ def main() -> int:
         torch.set_num_threads(options.threads)
     if options.double:
         torch.set_default_dtype(torch.float64)
+    if options.plain:
+        integer.has_int8 = ladder.has_bfloat16 = lambda device: False
     worst, differing = 0, 0
     known = {}
     if options.against:

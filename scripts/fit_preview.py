@@ -1,5 +1,5 @@
 #!/usr/bin/env python
-"""Give `sign` weights the 1x1 convolution that previews are read from: linear least squares.
+"""Give `sign` weights the 3x3 convolution that previews are read from: linear least squares.
 
     scripts/fit_preview.py WEIGHTS FOLDER OUT [--crops 400] [--half]
 
@@ -37,14 +37,15 @@ def main() -> None:
     pictures, _ = load_pictures(options.folder, 160)
     source = CropSource(pictures, DataConfig(crop=160, batch=8), 0, 0)
     rng = np.random.default_rng(0)
-    n = old.config.n + 1
+    n = 9 * old.config.n + 1
     square, product = torch.zeros(n, n, dtype=torch.float64), torch.zeros(n, 3, dtype=torch.float64)
     with torch.inference_mode():
         for index in range(options.crops // 8):
             x = source.batch(index).float() / 255
             m = int(rng.choice([64, 128, 192, int(rng.integers(1, 193))]))
             a = old.early(old.quantize(x)[:, : min(m, old.config.m)])
-            a = F.pad(a, (0, 0, 0, 0, 0, 1), value=1.0).permute(0, 2, 3, 1).flatten(0, 2).double()
+            a = F.pad(F.unfold(a, 3, padding=1), (0, 0, 0, 1), value=1.0)  # ones for the bias
+            a = a.transpose(1, 2).flatten(0, 1).double()
             b = (F.avg_pool2d(x, 8) - 0.5).permute(0, 2, 3, 1).flatten(0, 2).double()
             square += a.t() @ a
             product += a.t() @ b
@@ -53,7 +54,7 @@ def main() -> None:
     model.load_state_dict(
         {
             **old.state_dict(),
-            "small.weight": solution[:-1].t()[:, :, None, None],
+            "small.weight": solution[:-1].t().reshape(3, old.config.n, 3, 3),
             "small.bias": solution[-1],
         }
     )

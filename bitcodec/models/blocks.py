@@ -25,5 +25,5 @@ class DepthwiseBlock(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """(N, C, h, w) to the same shape."""
-        out: Tensor = x + self.b(F.gelu(self.a(self.dw(x))))
-        return out
+        out: Tensor = self.b(F.gelu(self.a(self.dw(x))))
+        return out.add_(x)  # no gradient needs what a convolution put out

@@ -46,7 +46,7 @@ class SignConfig:
         binarizer: rule used in training; encoding is always deterministic.
         parents: empty (the report's), or for each latent channel the earlier
             channel that it refines, -1 for none.
-        preview: a 1x1 convolution reads a picture of an eighth of the size, for previews,
+        preview: a 3x3 convolution reads a picture of an eighth of the size, for previews,
             from what the first deconvolution and the blocks put out.
     """
 
@@ -191,7 +191,7 @@ class SignModel(Model):
             _activation(act, n, True),
             _deconv(n, 3),
         )
-        self.small = nn.Conv2d(n, 3, 1) if c.preview else None
+        self.small = nn.Conv2d(n, 3, 3, padding=1) if c.preview else None
         self.reductions = (8,) if c.preview else ()
         if c.parents and len(c.parents) != c.m:
             raise ValueError(f"parents has {len(c.parents)} entries for {c.m} channels")

@@ -87,12 +87,13 @@ class ResidualConv(nn.Module):
         super().__init__()
         last = nn.Conv2d(channels, channels, 3, padding=1)
         nn.init.normal_(last.weight, std=1e-3)
-        self.f = nn.Sequential(nn.Conv2d(channels, channels, 3, padding=1), nn.ReLU(), last)
+        first = nn.Conv2d(channels, channels, 3, padding=1)
+        self.f = nn.Sequential(first, nn.ReLU(inplace=True), last)
 
     def forward(self, x: Tensor) -> Tensor:
         """(N, C, h, w) to the same shape."""
-        out: Tensor = x + self.f(x)
-        return out
+        out: Tensor = self.f(x)
+        return out.add_(x)  # no gradient needs what a convolution put out
 
 
 def _zero(conv: nn.Conv2d) -> nn.Conv2d:
@@ -206,8 +207,8 @@ class Transform(nn.Module):
         with self._fast(q):
             h = self.fs[:-1](_with_step(q, step))
             correction = self.fs[-1](h)
-        y_hat = q * torch.exp(-self.g) + correction.float()
-        x1 = latents_to_fours(y_hat * (step / 128), self.ws)
+        y_hat = torch.addcmul(correction.float(), q, torch.exp(-self.g))
+        x1 = latents_to_fours(y_hat * step, self.ws)
         with self._fast(q):
-            correction = self.up(h, x1)
-        return torch.addcmul(x1, correction.float(), step / STEP_MIDDLE).mul(128).add(128)
+            correction = self.up(h, x1 / 128)
+        return torch.addcmul(x1, correction.float(), step * (128 / STEP_MIDDLE)).add_(128)
