@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable
 from pathlib import Path
 
@@ -134,6 +135,9 @@ def test_training_goes_on_from_shipped_weights(
     assert isinstance(taken, LadderFloatModel)
     assert taken.config.down == (3, 2)
     assert len(taken.transform.down.d4) == len(model.transform.down.d4) + 1
+    for other in ({"down": (1, 2)}, {"width": 12}):
+        with pytest.raises(TrainingError, match="does not fit"):
+            task.adopt(loaded, dataclasses.replace(config, model=other))
     # The new block starts so near the identity that the latents are the old ones.
     y = shipped.analyze(picture, 5000)
     assert np.abs(taken.export([picture]).analyze(picture, 5000) - y).max() < 0.05 * np.abs(y).max()

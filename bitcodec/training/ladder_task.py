@@ -100,13 +100,17 @@ class LadderTask(Task):
     def adopt(self, loaded: Model, config: TrainConfig) -> Model:
         """Weights that were shipped are taken back to their trainable form.
 
-        With ``config.model`` the analysis may have more residual blocks than they have.
+        With ``config.model`` the analysis may have more residual blocks than they have; other
+        shapes are a TrainingError.
         """
         if not isinstance(loaded, LadderModel) or isinstance(loaded, LadderFloatModel):
             return super().adopt(loaded, config)
         shape = {**vars(loaded.config), **config.model}
         model = cast(LadderFloatModel, self.build(dataclasses.replace(config, model=shape)))
-        model.load_deployed(loaded)
+        try:
+            model.load_deployed(loaded)
+        except RuntimeError as error:
+            raise TrainingError(f"{config.init} does not fit the model asked for") from error
         return model
 
     def start(self, model: Model, config: TrainConfig, crops: Tensor) -> Model:
