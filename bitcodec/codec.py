@@ -28,7 +28,6 @@ __all__ = [
 DEFAULT_TILE = 1024
 DEFAULT_EFFORT = 5
 _TILE_ALLOWANCE = 64  # bytes: what a tile of a few pixels costs at least
-_SPAN = 2048  # pixels of a row of tiles that are analysed at once
 _CLOSE = 64  # rates: near enough, in the search for one that fits
 
 
@@ -59,21 +58,25 @@ def _analyze(
 def _encode_tiles(rgb: np.ndarray, header: Header, model: Model, effort: int) -> tuple[bytes, ...]:
     """All payloads, in the order of the tiles.
 
-    Several tiles of a row are analysed at once, so that there is less halo for its area.
+    Several tiles are analysed at once, so that there is less halo for their area.
     """
-    out: list[bytes] = []
+    out = [b""] * header.tile_count
     # The search of the high efforts holds gradients, so it gets a tile at a time.
-    together = 1 if effort >= SEARCHING else max(1, _SPAN // header.tile)
-    for first in range(0, header.tile_count, header.tiles_x):
-        for left in range(0, header.tiles_x, together):
-            stop = min(header.tiles_x, left + together)
-            x0, y0, _, y1 = header.tile_box(first + left)
-            box = x0, y0, header.tile_box(first + stop - 1)[2], y1
-            latents = _analyze(rgb, box, model, header.rate, effort)
-            for index in range(left, stop):
-                a, _, b, _ = header.tile_box(first + index)
-                part = latents[:, :, (a - x0) // STRIDE : -(-(b - x0) // STRIDE)]
-                out.append(model.encode_tile(part, header.rate, effort))
+    most = (0, 0) if effort >= SEARCHING else model.at_once
+    across, down = (max(1, edge // header.tile) for edge in most)
+    for top in range(0, header.tiles_y, down):
+        for left in range(0, header.tiles_x, across):
+            right, bottom = min(header.tiles_x, left + across), min(header.tiles_y, top + down)
+            x0, y0, _, _ = header.tile_box(top * header.tiles_x + left)
+            _, _, x1, y1 = header.tile_box((bottom - 1) * header.tiles_x + right - 1)
+            latents = _analyze(rgb, (x0, y0, x1, y1), model, header.rate, effort)
+            for row in range(top, bottom):
+                for index in range(row * header.tiles_x + left, row * header.tiles_x + right):
+                    a, b, c, d = header.tile_box(index)
+                    rows = slice((b - y0) // STRIDE, -(-(d - y0) // STRIDE))
+                    columns = slice((a - x0) // STRIDE, -(-(c - x0) // STRIDE))
+                    part = latents[:, rows, columns]
+                    out[index] = model.encode_tile(part, header.rate, effort)
     return tuple(out)
 
 

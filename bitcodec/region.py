@@ -13,6 +13,7 @@ import numpy as np
 from bitcodec.header import LATENT_STRIDE as STRIDE
 from bitcodec.header import Header
 from bitcodec.models.base import Model
+from bitcodec.models.margins import Margins
 from bitcodec.models.sidebyside import side_by_side
 
 __all__ = [
@@ -134,7 +135,11 @@ def _synthesize(
     if reduce > 1:
         pixels = model.synthesize_small(latents, header.rate, reduce)
     else:
-        pixels = model.synthesize_pixels(latents, header.rate)
+        margins = Margins(
+            x0 // STRIDE - left, y0 // STRIDE - top, right + -x1 // STRIDE, bottom + -y1 // STRIDE
+        )
+        pixels = model.synthesize_pixels(latents, header.rate, margins)
+        left, top = x0 // STRIDE, y0 // STRIDE
     a, b, c, d = reduced_box(block, reduce)
     i, j = b - top * STRIDE // reduce, a - left * STRIDE // reduce
     return pixels[i : i + d - b, j : j + c - a]

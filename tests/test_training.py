@@ -75,10 +75,12 @@ def test_loss_falls_and_weights_are_usable(photos: Path, tmp_path: Path) -> None
     )
 
 
+@pytest.mark.parametrize("method", ["adam", "soap"])
 def test_interrupted_and_resumed_equals_uninterrupted(
-    photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, method: str
 ) -> None:
-    config = load_config(None, _settings(photos, "run.steps=8", "model.binarizer='stochastic'"))
+    more = ("run.steps=8", "model.binarizer='stochastic'", f"optim.method='{method}'")
+    config = load_config(None, _settings(photos, *more))
     train(config, tmp_path / "whole", device="cpu", quiet=True)
     step = Trainer.step
 

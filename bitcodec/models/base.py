@@ -10,6 +10,7 @@ import torch
 from torch import nn
 
 from bitcodec.header import Coder
+from bitcodec.models.margins import NO_MARGINS, Margins
 
 STRIDE = 16  #: pixels a latent position stands for, each way
 SEARCHING = 7  #: efforts from here on may search, see :meth:`Model.search`
@@ -30,6 +31,7 @@ class Model(nn.Module, abc.ABC):
         coder: how payloads are coded.
         halo_in: pixels of context that analysis needs, a multiple of 16.
         halo_out: latents of context that synthesis needs.
+        at_once: width and height in pixels of the area that is best analysed in one piece.
         has_low_bands: whether there is :meth:`preview_tile`.
         reductions: what :meth:`synthesize_small` takes.
         name: what the user calls the weights; "" for a model that was never saved.
@@ -40,6 +42,7 @@ class Model(nn.Module, abc.ABC):
     coder: ClassVar[Coder]
     halo_in: int
     halo_out: int
+    at_once: ClassVar[tuple[int, int]] = (2048, 1024)
     has_low_bands: ClassVar[bool] = False
     reductions: tuple[int, ...] = ()
     name: str = ""
@@ -111,8 +114,19 @@ class Model(nn.Module, abc.ABC):
         """
 
     @abc.abstractmethod
-    def synthesize_pixels(self, latents: np.ndarray, rate: int) -> np.ndarray:
-        """Quantised latents (C, h, w) to pixels, uint8 (16 h, 16 w, 3)."""
+    def synthesize_pixels(
+        self, latents: np.ndarray, rate: int, margins: Margins = NO_MARGINS
+    ) -> np.ndarray:
+        """Quantised latents to pixels.
+
+        Args:
+            latents: (C, h, w), with a halo of ``halo_out`` wherever the picture goes on.
+            rate: as in the header.
+            margins: the halo; its pixels are left out, which saves most of the work for them.
+
+        Returns:
+            uint8 (16 (h - top - bottom), 16 (w - left - right), 3).
+        """
 
     def synthesize_small(self, latents: np.ndarray, rate: int, reduce: int) -> np.ndarray:
         """About the pixels averaged over squares, from the first layers of the synthesis alone.

@@ -21,6 +21,7 @@ from bitcodec.models.export import STEP_CODES
 from bitcodec.models.integer import IntegerContext
 from bitcodec.models.ladder_config import LadderConfig
 from bitcodec.models.latentcoder import LatentCoder
+from bitcodec.models.margins import NO_MARGINS, Margins
 from bitcodec.models.order import GROUPS, low_groups
 from bitcodec.models.processor import has_bfloat16
 from bitcodec.models.search import search
@@ -139,12 +140,15 @@ class LadderModel(Model):
             raise ContainerError(f"step code {rate} is out of range")
         return self._latent_coder().decode(payload, *shape, rate).astype(np.int16)
 
-    def synthesize_pixels(self, latents: np.ndarray, rate: int) -> np.ndarray:
-        """int16 (768, h, w) to uint8 (16 h, 16 w, 3)."""
+    def synthesize_pixels(
+        self, latents: np.ndarray, rate: int, margins: Margins = NO_MARGINS
+    ) -> np.ndarray:
+        """int16 (768, h, w) to uint8, (16 h, 16 w, 3) without margins."""
         with torch.inference_mode():
             # Channels last, and bytes before they are put in their places: less to move.
             q = torch.from_numpy(latents).to(self.transform.g.device).permute(1, 2, 0).float()
-            x = self.transform.synthesize_fours(q.permute(2, 0, 1)[None], self._step(rate))
+            q = q.permute(2, 0, 1)[None]
+            x = self.transform.synthesize_fours(q, self._step(rate), margins)
             x = F.pixel_shuffle(x.clamp_(0, 255).round_().to(torch.uint8), 4)
             return x[0].permute(1, 2, 0).contiguous().cpu().numpy()
 

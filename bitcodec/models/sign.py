@@ -16,7 +16,7 @@ most significant first.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import ClassVar, Literal
+from typing import ClassVar, Literal, cast
 
 import numpy as np
 import torch
@@ -29,7 +29,9 @@ from bitcodec.header import Coder
 from bitcodec.models.base import STRIDE, Model
 from bitcodec.models.binarize import Levels, Rule, binarize
 from bitcodec.models.blocks import DepthwiseBlock
+from bitcodec.models.margins import NO_MARGINS, Margins, trim
 
+_BLOCK = 1024  # pixels each way that the first layers are given at a time, without halo
 Activation = Literal["none", "relu", "leaky-relu", "gdn"]
 
 
@@ -163,6 +165,7 @@ class SignModel(Model):
     """
 
     family: ClassVar[str] = "sign"
+    at_once: ClassVar[tuple[int, int]] = (4096, 4096)
     coder: ClassVar[Coder] = Coder.PACKED
 
     def __init__(self, config: SignConfig | None = None) -> None:
@@ -201,11 +204,32 @@ class SignModel(Model):
         """Latents y and bits of a picture (N, 3, H, W), both (N, M, h, w)."""
         h, w = x.shape[-2:]
         x = F.pad(x, (0, -w % STRIDE, 0, -h % STRIDE), mode="replicate")
-        y: Tensor = self.g_a(x - 0.5)
+        y: Tensor = self.g_a[6:](self._to_stride_8(x - 0.5))
         if self.refine is not None:  # thresholds need float32 under autocast
             y, b = self.refine(y.float(), rule, self.config.levels)
             return y, b
         return y, binarize(y, rule, self.config.levels)
+
+    def _to_stride_8(self, x: Tensor) -> Tensor:
+        """The first three convolutions, (N, 3, 16 h, 16 w) to (N, N channels, 2 h, 2 w).
+
+        What is large is done in blocks, whose results are the same: here the memory goes.
+        """
+        first = self.g_a[:6]
+        height, width = x.shape[-2:]
+        if torch.is_grad_enabled() or max(height, width) <= 2 * _BLOCK:
+            return cast(Tensor, first(x))
+        out = x.new_empty(len(x), self.config.n, height // 8, width // 8)
+        for top in range(0, height, _BLOCK):
+            for left in range(0, width, _BLOCK):
+                right, bottom = min(width, left + _BLOCK), min(height, top + _BLOCK)
+                edges = (left, top, width - right, height - bottom)
+                halo = Margins(*(min(1, edge // STRIDE) for edge in edges))
+                reach = Margins(*(edge // STRIDE for edge in edges))
+                part = first(trim(x, reach, halo, STRIDE))
+                part = trim(part, halo, NO_MARGINS, 2)
+                out[..., top // 8 : bottom // 8, left // 8 : right // 8] = part
+        return out
 
     def compress(self, x: Tensor) -> Tensor:
         """g_a alone: the real-valued latents before the sign.
@@ -309,10 +333,16 @@ class SignModel(Model):
         b = torch.from_numpy(latents).to(self._device)[None].float()
         return b if self.config.levels == "plus-minus" else (b + 1) / 2
 
-    def synthesize_pixels(self, latents: np.ndarray, rate: int) -> np.ndarray:
-        """int8 (rate, h, w) to uint8 (16 h, 16 w, 3)."""
+    def synthesize_pixels(
+        self, latents: np.ndarray, rate: int, margins: Margins = NO_MARGINS
+    ) -> np.ndarray:
+        """int8 (rate, h, w) to uint8, (16 h, 16 w, 3) without margins."""
         with torch.inference_mode():
-            return _pixels(self.decompress(self._values(latents)))
+            # From stride 8 on the transposed convolutions read one latent around their own.
+            near = margins.at_most(1)
+            x = trim(self.early(self._values(latents)), margins, near, 2)
+            x = self.g_s[2 + self.config.blocks :](x)
+            return _pixels(trim(x, near, NO_MARGINS, 16) + 0.5)
 
     def synthesize_small(self, latents: np.ndarray, rate: int, reduce: int) -> np.ndarray:
         """int8 (rate, h, w) to uint8 (2 h, 2 w, 3), where there is ``SignConfig.preview``."""

@@ -28,9 +28,11 @@ from torch.nn import functional as F
 
 from bitcodec.models.blocks import DepthwiseBlock
 from bitcodec.models.ladder_config import LadderConfig
+from bitcodec.models.margins import NO_MARGINS, Margins, trim
 from bitcodec.models.order import CHANNELS, colour_of_channels, frequency_of_channels
 
 STEP_MIDDLE = 48.0  #: the step at which the step input of the networks is 0
+UP_REACH = (2, 2)  #: latents that the pixel path of g_s reads around its own, at stride 8 and at 4
 
 
 def dct_kernels() -> Tensor:
@@ -160,10 +162,17 @@ class PixelUp(nn.Module):
         self.body = nn.Sequential(ResidualConv(at4), ResidualConv(at4), ResidualConv(at4))
         self.out = _zero(nn.Conv2d(at4, 48, 3, padding=1))
 
-    def forward(self, h: Tensor, x1: Tensor) -> Tensor:
-        """The correction of x1; both are pixel-unshuffled, (N, 48, 4 h, 4 w)."""
-        out: Tensor = self.out(self.body(self.u4(self.u8(h)) + self.inp(x1)))
-        return out
+    def forward(self, h: Tensor, x1: Tensor, margins: Margins = NO_MARGINS) -> Tensor:
+        """The correction of x1; both are pixel-unshuffled, (N, 48, 4 h, 4 w).
+
+        h comes with the margins, x1 with as much of them as :data:`UP_REACH` leaves, and what is
+        returned without.
+        """
+        far, near = margins.at_most(sum(UP_REACH)), margins.at_most(UP_REACH[1])
+        at8 = self.u8(trim(h, margins, far, 1))
+        at4 = self.u4(trim(at8, far, near, 2)) + self.inp(x1)
+        out: Tensor = self.out(self.body(at4))
+        return trim(out, near, NO_MARGINS, 4)
 
 
 def _with_step(x: Tensor, step: Tensor) -> Tensor:
@@ -202,13 +211,18 @@ class Transform(nn.Module):
         """Quantised latents (N, 768, h, w) to pixels (N, 3, 16 h, 16 w), not clamped."""
         return F.pixel_shuffle(self.synthesize_fours(q, step), 4)
 
-    def synthesize_fours(self, q: Tensor, step: Tensor) -> Tensor:
-        """The same pixels as ``F.pixel_unshuffle(..., 4)`` puts them: (N, 48, 4 h, 4 w)."""
+    def synthesize_fours(self, q: Tensor, step: Tensor, margins: Margins = NO_MARGINS) -> Tensor:
+        """The same pixels as ``F.pixel_unshuffle(..., 4)`` puts them: (N, 48, 4 h, 4 w).
+
+        Those of the margins are left out.
+        """
+        near = margins.at_most(UP_REACH[1])
         with self._fast(q):
             h = self.fs[:-1](_with_step(q, step))
-            correction = self.fs[-1](h)
-        y_hat = torch.addcmul(correction.float(), q, torch.exp(-self.g))
+            correction = self.fs[-1](trim(h, margins, near, 1))
+        y_hat = torch.addcmul(correction.float(), trim(q, margins, near, 1), torch.exp(-self.g))
         x1 = latents_to_fours(y_hat * step, self.ws)
         with self._fast(q):
-            correction = self.up(h, x1 / 128)
+            correction = self.up(h, x1 / 128, margins)
+        x1 = trim(x1, near, NO_MARGINS, 4)
         return torch.addcmul(x1, correction.float(), step * (128 / STEP_MIDDLE)).add_(128)

@@ -9,7 +9,7 @@ import types
 import typing
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from bitcodec.errors import TrainingError
 
@@ -46,9 +46,10 @@ class DataConfig:
 
 @dataclass(frozen=True)
 class OptimConfig:
-    """Adam with warm-up, a constant part and a cosine decay.
+    """Warm-up, a constant part and a cosine decay.
 
     Attributes:
+        method: "adam", or "soap" (:class:`bitcodec.training.soap.Soap`).
         lr: peak learning rate.
         beta1: Adam's.
         beta2: Adam's.
@@ -59,6 +60,7 @@ class OptimConfig:
         ema: decay of the moving average of the weights that is validated and saved.
     """
 
+    method: Literal["adam", "soap"] = "adam"
     lr: float = 6e-4
     beta1: float = 0.9
     beta2: float = 0.98

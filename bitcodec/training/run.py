@@ -26,6 +26,7 @@ from bitcodec.models.processor import has_bfloat16
 from bitcodec.models.weights import build, load_weights, save_weights
 from bitcodec.training.config import OptimConfig, TrainConfig, dump_config
 from bitcodec.training.data import CropSource, load_pictures
+from bitcodec.training.soap import Soap
 from bitcodec.training.tasks import Task, Validation, make_task
 
 COLUMNS = ("step", "minutes", "lr", "loss", "bpp", "psnr", "valid_score", "valid")
@@ -143,7 +144,12 @@ class Trainer:
         ema.eval().requires_grad_(False)
         groups = self.task.parameter_groups(model, config.optim.lr)
         betas = (config.optim.beta1, config.optim.beta2)
-        self.state = _State(model, ema, torch.optim.Adam(groups, betas=betas, fused=True))
+        optimizer: torch.optim.Optimizer
+        if config.optim.method == "soap":
+            optimizer = Soap(groups, config.optim.lr, betas)
+        else:
+            optimizer = torch.optim.Adam(groups, betas=betas, fused=True)
+        self.state = _State(model, ema, optimizer)
         self.bf16 = _bf16(config, self.device)
         self.quiet = quiet or self.rank > 0
         self.stderr: TextIO = sys.stderr

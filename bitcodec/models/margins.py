@@ -1,0 +1,34 @@
+"""The halo around latents, and cutting it off step by step as layers use it up."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from torch import Tensor
+
+
+class Margins(NamedTuple):
+    """How far a plane of latents reaches beyond what is asked for, in latents, each 0 or more."""
+
+    left: int = 0
+    top: int = 0
+    right: int = 0
+    bottom: int = 0
+
+    def at_most(self, reach: int) -> Margins:
+        """What is left of them where the layers to come read no farther than ``reach`` latents."""
+        return Margins(*(min(m, reach) for m in self))
+
+
+NO_MARGINS = Margins()
+
+
+def trim(x: Tensor, now: Margins, wanted: Margins, per_latent: int) -> Tensor:
+    """Cut x (N, C, H, W), of ``per_latent`` positions a latent each way, to narrower margins.
+
+    A view; x itself where there is nothing to cut.
+    """
+    if now == wanted:
+        return x
+    left, top, right, bottom = (per_latent * (a - b) for a, b in zip(now, wanted, strict=True))
+    return x[..., top : x.shape[-2] - bottom, left : x.shape[-1] - right]
