@@ -80,10 +80,14 @@ class _Scaled(nn.Module):
             a = torch.empty(a.shape, dtype=a.dtype, device=a.device).copy_(a)
         return torch.addcmul(shift, torch._int_mm(a, weight).double(), self.multiplier()).floor_()
 
+    def sums(self, a: Tensor) -> Tensor:
+        """The integer convolution of a (1, I, h, w), in floating point; still to be rounded."""
+        weight, bias, _ = cast("tuple[Tensor, Tensor, Tensor]", self._ready)
+        return F.conv2d(a, weight, bias, padding=self.padding, groups=self.groups)
+
     def accumulate(self, a: Tensor) -> Tensor:
         """The exact integer convolution of a (1, I, h, w), in floating point."""
-        weight, bias, _ = cast("tuple[Tensor, Tensor, Tensor]", self._ready)
-        return torch.round(F.conv2d(a, weight, bias, padding=self.padding, groups=self.groups))
+        return self.sums(a).round_()
 
     def scale(self, acc: Tensor) -> Tensor:
         """acc m / 2**k in float64, not yet rounded."""
@@ -114,6 +118,11 @@ def _patches(a: Tensor, size: int) -> Tensor:
     return wide.unfold(0, size, 1).unfold(1, size, 1).permute(0, 1, 3, 4, 2).reshape(h * w, -1)
 
 
+def _pieces(count: int) -> list[slice]:
+    """Of rows; in pieces, what is done to them stays in the processor's cache."""
+    return [slice(at, at + _PIECE) for at in range(0, count, _PIECE)]
+
+
 def _floor_half(x: Tensor) -> Tensor:
     return torch.floor(x + 0.5)
 
@@ -139,21 +148,25 @@ class IntegerHead(nn.Module):
         self.b.prepare_int8(128)
         self.o.prepare_int8(128, 2)
 
-    def forward(self, s: Tensor, where: Tensor | None = None) -> Tensor:
-        """Integers S (1, state, h, w) to codes (2 size, n), centres first.
+    def forward(self, t: Tensor, h: int, w: int, where: Tensor | None = None) -> Tensor:
+        """States (h w, state) in 0..255 to codes (2 size, n), int32, centres first, clipped.
 
         n counts the positions that ``where`` lists in raster order, all h w of them without it.
         """
-        # S counts from 0 to 6 as 0..1536 here, so this is exact in float32 too: 18 bits and no
-        # more; where |S| beyond 2**24 was rounded on its way here, it is clipped anyway.
-        t = s.clamp(0, 6 * fx.STATE).mul_(255 / 6 / fx.STATE).add_(0.5).floor_()
-        acc, t = (x[0].permute(1, 2, 0).flatten(0, 1) for x in (self.dw.accumulate(t), t))
+        acc = (
+            self.dw.sums(t.view(1, h, w, -1).permute(0, 3, 1, 2))[0].permute(1, 2, 0).flatten(0, 1)
+        )
         if where is not None:  # from here on every position is on its own
             acc, t = acc.index_select(0, where), t.index_select(0, where)
         ratio = self.dw.multiplier(), self.same.double() / torch.pow(2.0, self.dw.k.double())
-        # In pieces that stay in the processor's cache.
-        pieces = [slice(at, at + _PIECE) for at in range(0, len(t), _PIECE)]
-        return torch.cat([self._codes(acc[at], t[at], *ratio).t() for at in pieces], 1)
+        size = self.o.weight.shape[0] // 2
+        out = torch.empty(2 * size, len(t), dtype=torch.int32, device=t.device)
+        for at in _pieces(len(t)):
+            codes = self._codes(acc[at].round_(), t[at], *ratio)
+            codes[:, :size].clamp_(-fx.CENTRE_MAX, fx.CENTRE_MAX)
+            codes[:, size:].clamp_(0, fx.SCALES - 1)
+            out[:, at] = codes.t()
+        return out
 
     def _codes(self, acc: Tensor, t: Tensor, of_acc: Tensor, of_t: Tensor) -> Tensor:
         """Depthwise sums and t, (n, state), to codes (n, 2 size)."""
@@ -224,7 +237,7 @@ class IntegerContext(nn.Module):
                 cast(IntegerHead, head).prepare_int8()
                 cast(_Scaled, emb).prepare_int8()
         self.state_dtype = torch.float32 if self._state_bound() < fx.EXACT else torch.float64
-        self._compand = self.compand.cpu().numpy().astype(np.float64)
+        self._compand = self.compand.cpu().numpy().astype(np.int16)
         self._centre = self.centre.cpu().numpy()
 
     def check(self) -> None:
@@ -263,25 +276,23 @@ class IntegerContext(nn.Module):
 
     def _start(self, step_code: int, h: int, w: int) -> Tensor:
         s = self.base.double() + _floor_half(self.slope.double() * step_code / 65536)
-        s = s.to(self.state_dtype)[None, :, None, None].expand(1, -1, h, w)
-        return s.contiguous(memory_format=torch.channels_last)  # positions are picked from it
+        return s.to(self.state_dtype).repeat(h * w, 1)
 
-    def _embed(self, index: int, e: np.ndarray) -> Tensor | float:
-        if not e.any():  # no bias: nothing in, nothing out
-            return 0.0
+    def _embed(self, index: int, e: np.ndarray, h: int, w: int) -> Callable[[slice], Tensor]:
+        """What the companded latents e, int8 (C, h w), add to the state of some positions."""
         emb = cast(_Scaled, self.emb[index])
-        most = int(self.most[index])
-        a = torch.from_numpy(e.clip(-most, most)).to(self.base.device)
+        a = torch.from_numpy(e.reshape(-1, h, w)).to(self.base.device)
         if self.int8:
-            patches = _patches(a.to(torch.int8).permute(1, 2, 0), emb.weight.shape[2])
-            rows = emb.product(patches).to(self.state_dtype)
-            return rows.reshape(1, *a.shape[1:], -1).permute(0, 3, 1, 2)
-        return _floor_half(emb.scale(emb.accumulate(a[None].to(self.dtype)))).to(self.state_dtype)
+            patches = _patches(a.permute(1, 2, 0), emb.weight.shape[2])
+            return lambda at: emb.product(patches[at])
+        rows = _floor_half(emb.scale(emb.accumulate(a[None].to(self.dtype))))
+        rows = rows[0].permute(1, 2, 0).flatten(0, 1)
+        return lambda at: rows[at]
 
-    def companded(self, q: np.ndarray) -> np.ndarray:
-        """round(16 asinh(q)) within int8, by table; float64 integers."""
-        size = self._compand.take(np.minimum(np.abs(q), COMPAND_SIZE - 1))
-        return np.asarray(np.copysign(size, q) if size.any() else size)
+    def _companded(self, index: int) -> np.ndarray:
+        """round(16 asinh(q)) within a group's limit for q + 2047 = 0..4094: int8."""
+        size = np.minimum(self._compand, int(self.most[index]))
+        return np.concatenate((-size[:0:-1], size)).astype(np.int8)
 
     @torch.inference_mode()
     def walk(
@@ -300,30 +311,49 @@ class IntegerContext(nn.Module):
             What ``visit`` returned, in place: int32 (768, h, w).
         """
         s = self._start(step_code, h, w)
+        t = s.new_empty(s.shape, dtype=self.dtype)
         q = np.zeros((CHANNELS, h * w), np.int32)
         for index, group in enumerate(GROUPS[:groups]):
             where = pass_map(group.passes, h, w).ravel()
             pos = cast(Tensor, getattr(self, f"pos{index}")).to(self.state_dtype)
-            e = np.zeros((group.size, h, w))
-            flat = e.reshape(group.size, -1)
+            compand = self._companded(index)
+            e = np.zeros((group.size, h * w), np.int8)
             part = q[group.start : group.stop]
+            more: Callable[[slice], Tensor] | None = None
             for k in range(group.passes):
                 indices = np.flatnonzero(where == k)
                 if not len(indices):
                     continue
-                seen = s + pos[k][:, None, None]
-                if k:
-                    seen = seen + self._embed(index, e)
+                for at in _pieces(h * w):
+                    _as_input(s[at], pos[k], more(at) if more else None, t[at])
                 some = torch.from_numpy(indices).to(s.device) if group.passes > 1 else None
-                codes = cast(IntegerHead, self.heads[index])(seen.to(self.dtype), some)
-                codes = codes.reshape(2, group.size, -1).cpu().numpy()
-                centre = np.clip(codes[0], -fx.CENTRE_MAX, fx.CENTRE_MAX).astype(np.int32)
-                scale = np.clip(codes[1], 0, fx.SCALES - 1).astype(np.int32)
-                now = visit(index, indices, self._centre.take(centre + fx.CENTRE_MAX), scale)
-                part[:, indices] = now
-                flat[:, indices] = self.companded(now)
-            s = s + self._embed(index, e)
+                codes = cast(IntegerHead, self.heads[index])(t, h, w, some).cpu().numpy()
+                centre = self._centre.take(codes[: group.size] + fx.CENTRE_MAX)
+                now = visit(index, indices, centre, codes[group.size :])
+                chosen = slice(None) if len(indices) == h * w else indices
+                part[:, chosen] = now
+                if now.any():  # no bias: nothing in, nothing out
+                    last = COMPAND_SIZE - 1
+                    e[:, chosen] = compand.take(now.clip(-last, last) + last)
+                    more = self._embed(index, e, h, w)
+            if more:
+                for at in _pieces(h * w):
+                    s[at] += more(at)
         return q.reshape(CHANNELS, h, w)
+
+
+def _as_input(s: Tensor, pos: Tensor, more: Tensor | None, out: Tensor) -> None:
+    """What a head reads of states s (n, state): s + pos + more, 0 to 6 of it as 0 to 255."""
+    x = s + pos
+    if more is not None:
+        x += more
+    # S counts from 0 to 6 as 0..1536, so this is exact in float32 too: 18 bits and no more.
+    # Where |S| beyond 2**24 was rounded on its way here, it is clipped anyway.
+    x.clamp_(0, 6 * fx.STATE).mul_(255 / 6 / fx.STATE).add_(0.5)
+    if out.dtype == x.dtype:
+        torch.floor(x, out=out)
+    else:
+        out.copy_(x.floor_())
 
 
 def _too_big(m: Tensor) -> bool:

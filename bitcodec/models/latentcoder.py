@@ -159,10 +159,10 @@ class LatentCoder:
 
 def _split(centre: np.ndarray, scale: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Centre in eighths to the nearest level m and the row of the probability table."""
-    half = fx.FRACTIONS // 2
-    m = (centre + half) // fx.FRACTIONS
-    fraction = centre - m * fx.FRACTIONS  # -4..3
-    return np.asarray(m), np.asarray((fraction + half) * fx.SCALES + scale)
+    above = centre + fx.FRACTIONS // 2
+    m = above >> 3  # floor, of a division by FRACTIONS
+    fraction = above & (fx.FRACTIONS - 1)  # 0..7, from half a level below m
+    return np.asarray(m), np.asarray(fraction * fx.SCALES + scale)
 
 
 def _unary_probability(table: np.ndarray, t: int, above: np.ndarray, row: np.ndarray) -> np.ndarray:

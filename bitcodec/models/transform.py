@@ -20,6 +20,7 @@ a rate; here the network sees the step).
 from __future__ import annotations
 
 import math
+from typing import cast
 
 import numpy as np
 import torch
@@ -170,15 +171,28 @@ class PixelUp(nn.Module):
         """
         far, near = margins.at_most(sum(UP_REACH)), margins.at_most(UP_REACH[1])
         at8 = self.u8(trim(h, margins, far, 1))
-        at4 = self.u4(trim(at8, far, near, 2)) + self.inp(x1)
+        x1 = F.conv2d(x1, self.inp.weight / 128, self.inp.bias, padding=1)
+        at4 = self.u4(trim(at8, far, near, 2)) + x1
         out: Tensor = self.out(self.body(at4))
         return trim(out, near, NO_MARGINS, 4)
 
 
-def _with_step(x: Tensor, step: Tensor) -> Tensor:
-    plane = torch.log(step / STEP_MIDDLE).expand(-1, 1, *x.shape[2:])
-    both = torch.cat([torch.asinh(x), plane.to(x.dtype)], 1)
-    return both.contiguous(memory_format=torch.channels_last)  # and so all layers after it
+def _enter(first: nn.Conv2d, x: Tensor, step: Tensor) -> Tensor:
+    """A trunk's first layer, 1x1, on asinh(x) and a plane of the step.
+
+    The plane is the same everywhere, so it is a bias: one of each picture's own.
+    """
+    x = torch.asinh(x).contiguous(memory_format=torch.channels_last)  # and so all layers after it
+    bias = cast(Tensor, first.bias) + first.weight[:, -1, 0, 0] * torch.log(step / STEP_MIDDLE).flatten(1)
+    weight = first.weight[:, :-1]
+    if len(bias) == 1:
+        return F.conv2d(x, weight, bias[0])
+    return F.conv2d(x, weight) + bias[:, :, None, None]
+
+
+def correction_scale(step: Tensor) -> Tensor:
+    """Grey levels a unit of what the pixel path of g_s puts out."""
+    return step * (128 / STEP_MIDDLE)
 
 
 class Transform(nn.Module):
@@ -202,27 +216,36 @@ class Transform(nn.Module):
         """Pixels (N, 3, 16 h, 16 w) to latents in units of the step, (N, 768, h, w)."""
         y0 = blocks_to_latents(x - 128, self.wa) / step
         with self._fast(x):
-            h = self.fa[0](_with_step(y0, step)) + self.down((x - 128) / 64)
+            h = _enter(cast(nn.Conv2d, self.fa[0]), y0, step) + self.down((x - 128) / 64)
             correction = self.fa[1:](h)
         y: Tensor = y0 * torch.exp(self.g) + correction.float()
         return y
 
     def synthesize(self, q: Tensor, step: Tensor) -> Tensor:
         """Quantised latents (N, 768, h, w) to pixels (N, 3, 16 h, 16 w), not clamped."""
-        return F.pixel_shuffle(self.synthesize_fours(q, step), 4)
+        x1, correction = self.synthesize_parts(q, step)
+        fours = torch.addcmul(x1, correction.float(), correction_scale(step)).add_(128)
+        return F.pixel_shuffle(fours, 4)
 
-    def synthesize_fours(self, q: Tensor, step: Tensor, margins: Margins = NO_MARGINS) -> Tensor:
-        """The same pixels as ``F.pixel_unshuffle(..., 4)`` puts them: (N, 48, 4 h, 4 w).
+    def synthesize_parts(
+        self, q: Tensor, step: Tensor, margins: Margins = NO_MARGINS
+    ) -> tuple[Tensor, Tensor]:
+        """The block transform's pixels and what corrects them.
 
-        Those of the margins are left out.
+        ``F.pixel_unshuffle(..., 4)`` of the pixels is x1 + :func:`correction_scale` times the
+        correction + 128.
+
+        Returns:
+            (x1, correction), both (N, 48, 4 h, 4 w) without those of the margins.
         """
         near = margins.at_most(UP_REACH[1])
         with self._fast(q):
-            h = self.fs[:-1](_with_step(q, step))
+            few = q.to(torch.bfloat16) if self.use_bfloat16 else q  # whole numbers, most exact
+            h = self.fs[1:-1](_enter(cast(nn.Conv2d, self.fs[0]), few, step))
             correction = self.fs[-1](trim(h, margins, near, 1))
         y_hat = torch.addcmul(correction.float(), trim(q, margins, near, 1), torch.exp(-self.g))
-        x1 = latents_to_fours(y_hat * step, self.ws)
+        one = len(step) == 1
+        x1 = latents_to_fours(y_hat if one else y_hat * step, self.ws * step[0] if one else self.ws)
         with self._fast(q):
-            correction = self.up(h, x1 / 128, margins)
-        x1 = trim(x1, near, NO_MARGINS, 4)
-        return torch.addcmul(x1, correction.float(), step * (128 / STEP_MIDDLE)).add_(128)
+            correction = self.up(h, x1, margins)
+        return trim(x1, near, NO_MARGINS, 4), correction
