@@ -183,7 +183,8 @@ def _enter(first: nn.Conv2d, x: Tensor, step: Tensor) -> Tensor:
     The plane is the same everywhere, so it is a bias: one of each picture's own.
     """
     x = torch.asinh(x).contiguous(memory_format=torch.channels_last)  # and so all layers after it
-    bias = cast(Tensor, first.bias) + first.weight[:, -1, 0, 0] * torch.log(step / STEP_MIDDLE).flatten(1)
+    of_step = first.weight[:, -1, 0, 0] * torch.log(step / STEP_MIDDLE).flatten(1)
+    bias = cast(Tensor, first.bias) + of_step
     weight = first.weight[:, :-1]
     if len(bias) == 1:
         return F.conv2d(x, weight, bias[0])
