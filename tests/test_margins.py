@@ -67,7 +67,7 @@ def test_first_layers_in_blocks(monkeypatch: pytest.MonkeyPatch) -> None:
     kept = sign_module.trim
     monkeypatch.setattr(sign_module, "trim", lambda *a: calls.append(a) or kept(*a))
     assert np.abs(model.analyze(rgb, 8) - whole).max() < 1e-4
-    assert len(calls) == 2 * 4 * 5
+    assert len(calls) == 2 * 2 * 4 * 5  # both stages
 
 
 def test_trim() -> None:

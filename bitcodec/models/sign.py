@@ -145,6 +145,28 @@ def _deconv(cin: int, cout: int) -> nn.ConvTranspose2d:
     return nn.ConvTranspose2d(cin, cout, 5, stride=2, padding=2, output_padding=1)
 
 
+def _in_blocks(layers: nn.Module, x: Tensor, before: int, after: int, reach: int) -> Tensor:
+    """``layers(x)``, a block at a time.
+
+    Args:
+        layers: read no more than ``reach`` latents around those of a block.
+        x: (N, C, H, W) with ``before`` positions a latent.
+        before: see x.
+        after: positions a latent of what comes out.
+        reach: see layers.
+    """
+    height, width = (edge // before for edge in x.shape[-2:])
+    rows, edge = [], _BLOCK // STRIDE
+    for top in range(0, height, edge):
+        row = []
+        for left in range(0, width, edge):
+            far = Margins(left, top, max(0, width - left - edge), max(0, height - top - edge))
+            near = far.at_most(reach)
+            row.append(trim(layers(trim(x, far, near, before)), near, NO_MARGINS, after))
+        rows.append(torch.cat(row, 3))
+    return torch.cat(rows, 2)
+
+
 def _pixels(x: Tensor) -> np.ndarray:
     """(1, 3, H, W) in 0..1, or about it, to uint8 (H, W, 3)."""
     return (x[0].clamp(0, 1) * 255).round().to(torch.uint8).permute(1, 2, 0).cpu().numpy()
@@ -204,32 +226,22 @@ class SignModel(Model):
         """Latents y and bits of a picture (N, 3, H, W), both (N, M, h, w)."""
         h, w = x.shape[-2:]
         x = F.pad(x, (0, -w % STRIDE, 0, -h % STRIDE), mode="replicate")
-        y: Tensor = self.g_a[6:](self._to_stride_8(x - 0.5))
+        y = self._analysis(x - 0.5)
         if self.refine is not None:  # thresholds need float32 under autocast
             y, b = self.refine(y.float(), rule, self.config.levels)
             return y, b
         return y, binarize(y, rule, self.config.levels)
 
-    def _to_stride_8(self, x: Tensor) -> Tensor:
-        """The first three convolutions, (N, 3, 16 h, 16 w) to (N, N channels, 2 h, 2 w).
+    def _analysis(self, x: Tensor) -> Tensor:
+        """g_a of (N, 3, 16 h, 16 w).
 
-        What is large is done in blocks, whose results are the same: here the memory goes.
+        What is large is done in blocks, first to stride 8 and then on, with the results of the
+        whole: so memory is bounded and what is worked on stays in the cache.
         """
-        first = self.g_a[:6]
-        height, width = x.shape[-2:]
-        if torch.is_grad_enabled() or max(height, width) <= 2 * _BLOCK:
-            return cast(Tensor, first(x))
-        out = x.new_empty(len(x), self.config.n, height // 8, width // 8)
-        for top in range(0, height, _BLOCK):
-            for left in range(0, width, _BLOCK):
-                right, bottom = min(width, left + _BLOCK), min(height, top + _BLOCK)
-                edges = (left, top, width - right, height - bottom)
-                halo = Margins(*(min(1, edge // STRIDE) for edge in edges))
-                reach = Margins(*(edge // STRIDE for edge in edges))
-                part = first(trim(x, reach, halo, STRIDE))
-                part = trim(part, halo, NO_MARGINS, 2)
-                out[..., top // 8 : bottom // 8, left // 8 : right // 8] = part
-        return out
+        if torch.is_grad_enabled() or max(x.shape[-2:]) <= 2 * _BLOCK:
+            return cast(Tensor, self.g_a(x))
+        x = _in_blocks(self.g_a[:6], x, STRIDE, 2, 1)
+        return _in_blocks(self.g_a[6:], x, 2, 1, 1 + self.config.blocks)
 
     def compress(self, x: Tensor) -> Tensor:
         """g_a alone: the real-valued latents before the sign.
