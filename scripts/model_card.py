@@ -15,13 +15,17 @@ import json
 import re
 import sys
 from collections import defaultdict
+from collections.abc import Callable
 from pathlib import Path
+from typing import cast
 
 import click
 import torch
-from torch import nn
+from torch.utils.flop_counter import FlopCounterMode
 
 from bitcodec.models.base import Model
+from bitcodec.models.ladder import LadderModel
+from bitcodec.models.sign import SignModel
 from bitcodec.models.weights import load_weights
 
 _WHAT = {
@@ -41,45 +45,32 @@ photographs (Unsplash License). The Kodak set was used for the table below only,
 
 
 def _kmac(model: Model) -> dict[str, float]:
-    """Thousand multiply-accumulates a pixel of each part, counted on a 256x256 picture."""
-    counts: dict[str, float] = defaultdict(float)
-    handles = []
-
-    def watch(name: str, layer: nn.Module) -> None:
-        def hook(_: nn.Module, inputs: tuple[torch.Tensor, ...], output: torch.Tensor) -> None:
-            weight = layer.weight
-            places = inputs[0] if isinstance(layer, nn.ConvTranspose2d) else output
-            counts[name] += weight.numel() * places.shape[-1] * places.shape[-2] / 256**2 / 1000
-
-        handles.append(layer.register_forward_hook(hook))
-
-    for name, layer in model.named_modules():
-        if isinstance(layer, (nn.Conv2d, nn.ConvTranspose2d)):
-            parts = name.split(".")
-            key = parts[0] if model.family == "sign" else parts[1] if len(parts) > 1 else name
-            side = {"fa": "g_a", "down": "g_a", "fs": "g_s", "up": "g_s"}.get(key, key)
-            watch(side, layer)
-    with torch.inference_mode():
-        if model.family == "sign":
-            model(torch.rand(1, 3, 256, 256))
-        else:
-            step = torch.full((1, 1, 1, 1), 40.0)
-            y = model.transform.analyze(torch.rand(1, 3, 256, 256) * 255, step)  # type: ignore[union-attr]
-            model.transform.synthesize(y.round(), step)  # type: ignore[union-attr]
-            counts["g_a"] += 768 * 3 / 1000  # the block transform is a bare convolution
-            counts["g_s"] += 768 * 3 / 1000
-            counts["context model"] = _context_kmac(model)
-    for handle in handles:
-        handle.remove()
-    return dict(counts)
+    """Thousand multiply-accumulates a pixel of each part, counted by torch on a 256x256 picture."""
+    x, step = torch.rand(1, 3, 256, 256), torch.full((1, 1, 1, 1), 40.0)
+    parts: dict[str, Callable[[torch.Tensor], torch.Tensor]]
+    if isinstance(model, SignModel):
+        parts = {"g_a": model.compress, "g_s": model.decompress}
+    else:
+        t = cast(LadderModel, model).transform
+        parts = {"g_a": lambda x: t.analyze(x, step), "g_s": lambda y: t.synthesize(y, step)}
+    counts = {}
+    with torch.no_grad():
+        for name, part in parts.items():
+            counter = FlopCounterMode(display=False)
+            with counter:
+                x = part(x)
+            counts[name] = counter.get_total_flops() / 2 / 256**2 / 1000
+    if isinstance(model, LadderModel):
+        counts["context model"] = _context_kmac(model)
+    return counts
 
 
-def _context_kmac(model: Model) -> float:
+def _context_kmac(model: LadderModel) -> float:
     from bitcodec.models.order import GROUPS
 
     total = 0
     for index, group in enumerate(GROUPS):
-        head, emb = model.context.heads[index], model.context.emb[index]  # type: ignore[union-attr]
+        head, emb = model.context.heads[index], model.context.emb[index]
         convs = (head.dw, head.a, head.b, head.o)
         total += group.passes * (sum(c.weight.numel() for c in convs) + emb.weight.numel())
     return total / 256 / 1000
