@@ -32,6 +32,7 @@ from bitcodec.models.export import calibrate, export_context
 from bitcodec.models.ladder import LadderModel
 from bitcodec.models.ladder_config import LadderConfig
 from bitcodec.models.sign import SignConfig, SignModel
+from bitcodec.models.tables import probability_table
 from bitcodec.models.weights import load_weights, save_weights
 
 FOLDER = Path(__file__).resolve().parent.parent / "tests" / "golden" / "v1"
@@ -61,6 +62,17 @@ def ladder() -> LadderModel:
         torch.nn.init.normal_(branch.weight, std=0.02)
     model.context = export_context(context)
     model.context.most.copy_(torch.linspace(10, 127, len(model.context.most)))  # used by wide nets
+    return model
+
+
+def certain() -> LadderModel:
+    """One that is certain of many latents, and has the zeros in its table that say so."""
+    model = ladder()
+    for index in range(9, 18):
+        o = model.context.heads[index].o  # type: ignore[union-attr]
+        o.weight.fill_(0)  # type: ignore[union-attr,operator]
+        o.bias.fill_(0)  # type: ignore[union-attr,operator]
+    model.context.probability.copy_(torch.from_numpy(probability_table()))
     return model
 
 
@@ -100,6 +112,10 @@ LADDER_FILES = {
     "ladder-all": (lambda: with_metadata(drawn(40, 20, "LA")), 6000, 16),
     "ladder-1x1": (lambda: drawn(1, 1, "RGB"), 9216, 16),
 }
+CERTAIN_FILES = {
+    "certain-yes": (lambda: drawn(8, 5, "RGB").resize((90, 50)), 7000, 1024),
+    "certain-no": (lambda: drawn(40, 33, "RGB"), 5000, 16),
+}
 Files = dict[str, tuple[Callable[[], Image.Image], int, int]]
 
 
@@ -111,7 +127,8 @@ def results(model: Model, files: Files) -> Iterator[tuple[str, bytes]]:
         tiles = {}
         for index, payload in enumerate(parts.tiles):
             x0, y0, x1, y1 = parts.header.latent_box(index)
-            tiles[f"tile{index}"] = model.decode_tile(payload, (y1 - y0, x1 - x0), rate)
+            shape, coded = (y1 - y0, x1 - x0), parts.header.rate
+            tiles[f"tile{index}"] = model.decode_tile(payload, shape, coded)
         packed, png = io.BytesIO(), io.BytesIO()
         np.savez_compressed(packed, **tiles)  # type: ignore[arg-type]
         bitcodec.decode(data, model=model).save(png, "PNG", optimize=True, exif=b"")
@@ -121,7 +138,8 @@ def results(model: Model, files: Files) -> Iterator[tuple[str, bytes]]:
 
 
 def contents() -> Iterator[tuple[str, bytes]]:
-    for make, files in ((sign, SIGN_FILES), (ladder, LADDER_FILES)):
+    families = ((sign, SIGN_FILES), (ladder, LADDER_FILES), (certain, CERTAIN_FILES))
+    for make, files in families:
         with tempfile.TemporaryDirectory() as folder:
             path = Path(folder, f"{make.__name__}.safetensors")
             stored = FOLDER / f"{path.name}.xz"

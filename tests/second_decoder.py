@@ -217,14 +217,15 @@ def head(t: Tensors, g: int, s: np.ndarray) -> np.ndarray:
 
 
 def decode_pass(
-    t: Tensors, source: RangeDecoder, centre: np.ndarray, scale: np.ndarray
+    t: Tensors, source: RangeDecoder, trusted: bool, centre: np.ndarray, scale: np.ndarray
 ) -> np.ndarray:
     """Latents of one pass, from the flat arrays of their codes."""
     c = t["centre"][np.clip(centre, -1792, 1792) + 1792]
     s = np.clip(scale, 0, 63)
     nearest = (c + 4) // 8
     row = t["probability"][64 * (c - 8 * nearest + 4) + s].tolist()
-    open_ = [i for i in range(len(c)) if source.decide(row[i][0])]
+    asked = [i for i in range(len(c)) if not trusted or nearest[i] or row[i][0]]
+    open_ = [i for i in asked if source.decide(max(1, row[i][0]))]
     above = {i: source.decide(row[i][1]) for i in open_}
     size = dict.fromkeys(open_, 1)
     for step in range(1, 16):
@@ -267,6 +268,7 @@ def decode_ranged(payload: bytes, h: int, w: int, rate: int, t: Tensors) -> np.n
     """Latents q (768, h, w)."""
     refuse_if(not 1024 <= rate <= 9216, "the step code")
     source = RangeDecoder(payload)
+    trusted = not t["probability"][:, 0].all() and source.decide(32768) == 1
     start = t["base"] + (t["slope"] * rate + 32768) // 65536
     state = np.tile(start[:, None, None], (1, h, w))
     groups = []
@@ -282,7 +284,7 @@ def decode_ranged(payload: bytes, h: int, w: int, rate: int, t: Tensors) -> np.n
             if len(where):
                 seen = state + t[f"pos{g}"][p][:, None, None] + (embedded() if p else 0)
                 codes = head(t, g, seen).reshape(2, size, h * w)[:, :, where].reshape(2, -1)
-                q[:, where] = decode_pass(t, source, *codes).reshape(size, -1)
+                q[:, where] = decode_pass(t, source, trusted, *codes).reshape(size, -1)
                 e[:, where] = (
                     np.sign(q)[:, where] * t["compand"][np.minimum(abs(q), 2047)][:, where]
                 )

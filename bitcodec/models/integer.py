@@ -27,11 +27,13 @@ from bitcodec.models.processor import has_int8
 from bitcodec.models.tables import COMPAND_SIZE, UNARY
 
 #: visit(group, indices, centre, scale): indices (n,) of positions in raster order, centre (C, n)
-#: in eighths of a level, scale (C, n) codes 0..63; returns the latents (C, n), integers.
-Visit = Callable[[int, np.ndarray, np.ndarray, np.ndarray], np.ndarray]
+#: codes -1792..1792, scale (C, n) codes 0..63, both int16; returns where in (C, n), flattened,
+#: latents are not zero, and what they are, integers.
+Visit = Callable[[int, np.ndarray, np.ndarray, np.ndarray], tuple[np.ndarray, np.ndarray]]
 
 
 _PIECE = 512  # positions
+_SPARSE = 0.7  # with fewer positions than that to add to, the others are left out
 
 
 def _int(*shape: int, dtype: torch.dtype = torch.int32) -> Tensor:
@@ -62,19 +64,24 @@ class _Scaled(nn.Module):
         self._ready = (self.weight.to(dtype), self.bias.to(dtype), ratio[:, None, None])
         self._int8 = None
 
-    def prepare_int8(self, lift: int = 0, copies: int = 1) -> None:
+    def prepare_int8(self, lift: int = 0, copies: int = 1, lower: int = 0) -> None:
         """Make ready for :meth:`product`.
 
         Args:
             lift: what was taken from every input to make it an int8.
             copies: inputs come as so many summands, each lifted, one after the other.
+            lower: what is to be taken from every output.
         """
         weight = self.weight.permute(0, 2, 3, 1).flatten(1)  # in the order of `_patches`
         bias = self.bias.double() + copies * lift * weight.double().sum(1)
-        self._int8 = (weight.repeat(1, copies).t(), bias * self.multiplier() + 0.5)
+        shift = bias * self.multiplier() + (0.5 - lower)
+        self._int8 = (weight.repeat(1, copies).t(), shift)
 
     def product(self, a: Tensor) -> Tensor:
-        """What :meth:`rows` gives, or a larger kernel on patches: int8 (n, k k I) to (n, O)."""
+        """What :meth:`rows` gives, or a larger kernel on patches: int8 (n, k k I) to (n, O).
+
+        As :meth:`prepare_int8` was told, outputs are lowered.
+        """
         weight, shift = cast("tuple[Tensor, Tensor]", self._int8)
         if a.stride() != (a.shape[1], 1):  # torch 2.13 takes what overlaps, and one row, wrongly
             a = torch.empty(a.shape, dtype=a.dtype, device=a.device).copy_(a)
@@ -118,6 +125,29 @@ def _patches(a: Tensor, size: int) -> Tensor:
     return wide.unfold(0, size, 1).unfold(1, size, 1).permute(0, 1, 3, 4, 2).reshape(h * w, -1)
 
 
+def _patches_at(a: Tensor, size: int, where: np.ndarray) -> Tensor:
+    """Those rows of :func:`_patches` alone."""
+    h, w, c = a.shape
+    p = size // 2
+    wide = a.new_zeros(h + 2 * p, w + 2 * p, c)
+    wide[p : p + h, p : p + w] = a
+    i, j = np.divmod(where, w)
+    corner = i * (w + 2 * p) + j
+    window = (np.arange(size)[:, None] * (w + 2 * p) + np.arange(size)).ravel()
+    rows = torch.from_numpy((corner[:, None] + window).ravel()).to(a.device)
+    return wide.flatten(0, 1).index_select(0, rows).reshape(len(where), -1)
+
+
+def _around(marked: np.ndarray, reach: int) -> np.ndarray:
+    """Flat indices of the positions of (h, w) with a mark no further away than that."""
+    h, w = marked.shape
+    for axis, length in ((0, h), (1, w)):
+        wide = np.pad(marked, [(reach, reach) if n == axis else (0, 0) for n in (0, 1)])
+        shifts = (np.take(wide, range(k, k + length), axis) for k in range(2 * reach + 1))
+        marked = np.logical_or.reduce(list(shifts))
+    return np.flatnonzero(marked)
+
+
 def _pieces(count: int) -> list[slice]:
     """Of rows; in pieces, what is done to them stays in the processor's cache."""
     return [slice(at, at + _PIECE) for at in range(0, count, _PIECE)]
@@ -144,12 +174,12 @@ class IntegerHead(nn.Module):
     def prepare_int8(self) -> None:
         """Multiply int8 matrices from now on."""
         self.int8 = True
-        self.a.prepare_int8()
-        self.b.prepare_int8(128)
+        self.a.prepare_int8(lower=128)
+        self.b.prepare_int8(128, lower=128)
         self.o.prepare_int8(128, 2)
 
     def forward(self, t: Tensor, h: int, w: int, where: Tensor | None = None) -> Tensor:
-        """States (h w, state) in 0..255 to codes (2 size, n), int32, centres first, clipped.
+        """States (h w, state) in 0..255 to codes (2 size, n), int16, centres first, clipped.
 
         n counts the positions that ``where`` lists in raster order, all h w of them without it.
         """
@@ -160,7 +190,7 @@ class IntegerHead(nn.Module):
             acc, t = acc.index_select(0, where), t.index_select(0, where)
         ratio = self.dw.multiplier(), self.same.double() / torch.pow(2.0, self.dw.k.double())
         size = self.o.weight.shape[0] // 2
-        out = torch.empty(2 * size, len(t), dtype=torch.int32, device=t.device)
+        out = torch.empty(2 * size, len(t), dtype=torch.int16, device=t.device)
         for at in _pieces(len(t)):
             codes = self._codes(acc[at].round_(), t[at], *ratio)
             codes[:, :size].clamp_(-fx.CENTRE_MAX, fx.CENTRE_MAX)
@@ -170,13 +200,13 @@ class IntegerHead(nn.Module):
 
     def _codes(self, acc: Tensor, t: Tensor, of_acc: Tensor, of_t: Tensor) -> Tensor:
         """Depthwise sums and t, (n, state), to codes (n, 2 size)."""
-        u = acc.double().mul_(of_acc).add_(t.double().mul_(of_t)).add_(0.5).floor_()
-        if self.int8:
-            t = self.a.product(u.clamp_(-127, 127).to(torch.int8))
-            t = t.clamp_(0, 255).sub_(128).to(torch.int8)
-            more = self.b.product(t).clamp_(0, 255).sub_(128).to(torch.int8)
+        u = torch.addcmul(of_acc.new_tensor(0.5), acc.double(), of_acc)
+        u.addcmul_(t.double(), of_t).floor_().clamp_(-127, 127)
+        if self.int8:  # 0..255 as -128..127
+            t = self.a.product(u.to(torch.int8)).clamp_(-128, 127).to(torch.int8)
+            more = self.b.product(t).clamp_(-128, 127).to(torch.int8)
             return self.o.product(torch.cat([t, more], 1))
-        t = self.a.rows(u.clamp_(-127, 127).to(acc.dtype)).clamp_(0, 255)
+        t = self.a.rows(u.to(acc.dtype)).clamp_(0, 255)
         t = t + self.b.rows(t.to(acc.dtype)).clamp_(0, 255)
         return self.o.rows(t.to(acc.dtype))
 
@@ -261,7 +291,7 @@ class IntegerContext(nn.Module):
         if int(self.most.min()) < 1 or int(self.most.max()) > 127:
             raise WeightsError("a clipping limit is out of range")
         low, high = int(self.probability.min()), int(self.probability.max())
-        if low < 1 or high > 65535:
+        if low < 0 or int(self.probability[:, 1:].min()) < 1 or high > 65535:
             raise WeightsError("a probability is out of range")
 
     def _state_bound(self) -> float:
@@ -289,6 +319,29 @@ class IntegerContext(nn.Module):
         rows = rows[0].permute(1, 2, 0).flatten(0, 1)
         return lambda at: rows[at]
 
+    def _add(self, index: int, e: np.ndarray, h: int, w: int, s: Tensor) -> None:
+        """Add what :meth:`_embed` gives to the states s, (h w, state), where it is not zero.
+
+        A convolution without a bias puts out zeros where it sees zeros.
+        """
+        emb = cast(_Scaled, self.emb[index])
+        size = emb.weight.shape[2]
+        where = _around(e.any(0).reshape(h, w), size // 2)
+        if not self.int8 or len(where) > _SPARSE * h * w:
+            more = self._embed(index, e, h, w)
+            for at in _pieces(h * w):
+                s[at] += more(at)
+            return
+        a = torch.from_numpy(e.reshape(-1, h, w)).to(self.base.device).permute(1, 2, 0)
+        rows = torch.from_numpy(where).to(self.base.device)
+        for at in _pieces(len(where)):
+            some = emb.product(_patches_at(a, size, where[at]))
+            s.index_add_(0, rows[at], some.to(s.dtype))
+
+    def eighths(self, codes: np.ndarray) -> np.ndarray:
+        """Centre codes -1792..1792 to centres in eighths of a level, int32."""
+        return np.asarray(self._centre.take(codes + fx.CENTRE_MAX))
+
     def _companded(self, index: int) -> np.ndarray:
         """round(16 asinh(q)) within a group's limit for q + 2047 = 0..4094: int8."""
         size = np.minimum(self._compand, int(self.most[index]))
@@ -308,37 +361,39 @@ class IntegerContext(nn.Module):
             groups: stop after so many, with zeros for the rest.
 
         Returns:
-            What ``visit`` returned, in place: int32 (768, h, w).
+            What ``visit`` returned, in its place: int16 (768, h, w).
         """
         s = self._start(step_code, h, w)
         t = s.new_empty(s.shape, dtype=self.dtype)
-        q = np.zeros((CHANNELS, h * w), np.int32)
+        q = np.zeros((CHANNELS, h * w), np.int16)
         for index, group in enumerate(GROUPS[:groups]):
-            where = pass_map(group.passes, h, w).ravel()
+            which = pass_map(group.passes, h, w).ravel()
             pos = cast(Tensor, getattr(self, f"pos{index}")).to(self.state_dtype)
             compand = self._companded(index)
             e = np.zeros((group.size, h * w), np.int8)
-            part = q[group.start : group.stop]
+            part = q[group.start : group.stop].reshape(-1)
             more: Callable[[slice], Tensor] | None = None
             for k in range(group.passes):
-                indices = np.flatnonzero(where == k)
+                indices = np.flatnonzero(which == k)
                 if not len(indices):
                     continue
                 for at in _pieces(h * w):
                     _as_input(s[at], pos[k], more(at) if more else None, t[at])
                 some = torch.from_numpy(indices).to(s.device) if group.passes > 1 else None
                 codes = cast(IntegerHead, self.heads[index])(t, h, w, some).cpu().numpy()
-                centre = self._centre.take(codes[: group.size] + fx.CENTRE_MAX)
-                now = visit(index, indices, centre, codes[group.size :])
-                chosen = slice(None) if len(indices) == h * w else indices
-                part[:, chosen] = now
-                if now.any():  # no bias: nothing in, nothing out
-                    last = COMPAND_SIZE - 1
-                    e[:, chosen] = compand.take(now.clip(-last, last) + last)
+                where, values = visit(index, indices, codes[: group.size], codes[group.size :])
+                if not len(where):
+                    continue
+                if len(indices) < h * w:
+                    channel, n = np.divmod(where, len(indices))
+                    where = channel * (h * w) + indices[n]
+                part[where] = values
+                last = COMPAND_SIZE - 1
+                e.reshape(-1)[where] = compand.take(values.clip(-last, last) + last)
+                if k + 1 < group.passes:
                     more = self._embed(index, e, h, w)
-            if more:
-                for at in _pieces(h * w):
-                    s[at] += more(at)
+            if index + 1 < groups and e.any():
+                self._add(index, e, h, w, s)
         return q.reshape(CHANNELS, h, w)
 
 

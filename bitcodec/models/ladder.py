@@ -139,18 +139,17 @@ class LadderModel(Model):
         """A payload to int16 (768, h, w)."""
         if rate not in self.rates():
             raise ContainerError(f"step code {rate} is out of range")
-        return self._latent_coder().decode(payload, *shape, rate).astype(np.int16)
+        return self._latent_coder().decode(payload, *shape, rate)
 
     def synthesize_pixels(
         self, latents: np.ndarray, rate: int, margins: Margins = NO_MARGINS
     ) -> np.ndarray:
         """int16 (768, h, w) to uint8, (16 h, 16 w, 3) without margins."""
         with torch.inference_mode():
-            # Channels last, and bytes before they are put in their places: less to move.
-            q = torch.from_numpy(latents).to(self.transform.g.device).permute(1, 2, 0).float()
-            q = q.permute(2, 0, 1)[None]
             step = self._step(rate)
-            x1, correction = self.transform.synthesize_parts(q, step, margins)
+            q, companded = self._spread(latents)
+            x1, correction = self.transform.synthesize_parts(q, step, margins, companded)
+            # Bytes before they are put in their places: less to move.
             fours = torch.empty_like(x1, dtype=torch.uint8)
             for at in range(0, x1.shape[2], _ROWS):  # in pieces that stay in the cache
                 rows = slice(at, at + _ROWS)
@@ -158,6 +157,25 @@ class LadderModel(Model):
                 x = torch.addcmul(x1[:, :, rows], more, correction_scale(step))
                 fours[:, :, rows] = x.add_(128).clamp_(0, 255).round_()
             return F.pixel_shuffle(fours, 4)[0].permute(1, 2, 0).contiguous().cpu().numpy()
+
+    def _spread(self, latents: np.ndarray) -> tuple[Tensor, Tensor]:
+        """Latents (768, h, w), mostly zeros, and asinh of them, both (1, 768, h, w), channels last.
+
+        Asinh is of the type that the residual paths take.
+        """
+        c, h, w = latents.shape
+        device = self.transform.g.device
+        where = np.flatnonzero(latents)
+        values = torch.from_numpy(latents.ravel().take(where)).to(device).float()
+        channel, at = np.divmod(where, h * w)
+        places = torch.from_numpy(at * c + channel).to(device)
+        small = torch.bfloat16 if self.transform.use_bfloat16 else torch.float32
+        out = []
+        for dtype, these in ((torch.float32, values), (small, torch.asinh(values).to(small))):
+            spread = torch.zeros(h * w * c, dtype=dtype, device=device)
+            spread[places] = these
+            out.append(spread.view(1, h, w, c).permute(0, 3, 1, 2))
+        return out[0], out[1]
 
     def preview_tile(
         self, payload: bytes, shape: tuple[int, int], rate: int, reduce: int

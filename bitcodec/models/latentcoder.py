@@ -4,6 +4,11 @@ A latent q with centre m + f/8 (m the nearest level) and scale code s is asked: 
 then |q - m| > 1? > 2? ... > 15?, then an Exp-Golomb tail of even bits whose order goes with s. In
 terms of the ladder, each question is one latent bit sign(y - theta_k) or a run of them; bits that
 are implied by earlier answers cost nothing. All latents of a pass answer a question at once.
+
+Most latents are all but certain to be 0. A table may therefore have zeros as probabilities of
+q != m: where m is 0, such a latent is not asked about, and is 0. Since a model can be wrong about a
+picture unlike any that it was trained on, each payload of such a table begins with a decision
+whether it is trusted so; if not, zeros count as ones, and every latent can be anything.
 """
 
 from __future__ import annotations
@@ -19,6 +24,8 @@ from bitcodec.rangecoder import DecisionDecoder, DecisionEncoder
 
 LARGEST = 2**15 - 1  #: largest magnitude of a latent
 _TAIL_BITS = 18
+_LOSS = 1e-3  #: of a payload's bits: trusting the table may cost no more than so many
+_ESCAPE = 16.0  #: bits that a latent costs at the least where the table is all but certain
 
 
 class LatentCoder:
@@ -30,10 +37,19 @@ class LatentCoder:
 
     def __init__(self, context: IntegerContext) -> None:
         self.context = context
-        self.probability = np.ascontiguousarray(context.probability.cpu().numpy().T)
+        table = np.ascontiguousarray(context.probability.cpu().numpy().T)
+        self.certain = table[0] == 0
+        self.has_certain = bool(self.certain.any())
+        self.probability = np.maximum(table, 1)
         self.orders = context.orders.cpu().numpy().astype(np.int64)
         self.cost = cost_table(self.probability.T, self.orders)
         self.reach = self.cost.shape[1] // 2
+        # With no larger codes than these a latent is certain: no need to look it up.
+        zeros = self.certain.reshape(fx.FRACTIONS, fx.SCALES)[fx.FRACTIONS // 2]
+        self._sure_scale = int(np.argmin(np.append(zeros, False))) - 1
+        eighths = np.abs(context.eighths(np.arange(-fx.CENTRE_MAX, fx.CENTRE_MAX + 1)))
+        exact = np.maximum(eighths, eighths[::-1])[fx.CENTRE_MAX :] == 0
+        self._sure_centre = int(np.argmin(np.append(exact, False))) - 1
 
     def encode(self, y: np.ndarray, step_code: int, rdo: float) -> tuple[bytes, np.ndarray]:
         """Quantise and code latents.
@@ -45,39 +61,76 @@ class LatentCoder:
                 plain rounding.
 
         Returns:
-            The payload, and the latents that were coded, int32 (768, h, w).
+            The payload, and the latents that were coded, int16 (768, h, w).
         """
+        if self.has_certain and rdo > 0:
+            payload, q, lost = self._encode(y, step_code, rdo, trust=True)
+            if lost <= _LOSS * 8 * len(payload):
+                return payload, q
+        return self._encode(y, step_code, rdo, trust=False)[:2]
+
+    def _encode(
+        self, y: np.ndarray, step_code: int, rdo: float, trust: bool
+    ) -> tuple[bytes, np.ndarray, float]:
+        """The same, and what it lost, in bits, by latents that were not asked about."""
         flat = np.ascontiguousarray(y.reshape(y.shape[0], -1))
         flat = np.nan_to_num(flat).clip(-LARGEST, LARGEST)
         out = DecisionEncoder()
+        if self.has_certain:
+            out.put_even(np.array([trust]))
+        lost = 0.0
 
         def visit(
             group: int, indices: np.ndarray, centre: np.ndarray, scale: np.ndarray
-        ) -> np.ndarray:
+        ) -> tuple[np.ndarray, np.ndarray]:
+            nonlocal lost
             part = flat[GROUPS[group].start : GROUPS[group].stop]
             part = part if part.shape[1] == len(indices) else part[:, indices]
-            m, row = _split(centre, scale)
-            q = self.choose(part, m, row, rdo)
-            self._put(out, q.ravel(), m.ravel(), row.ravel())
-            return q
+            where, m, row = self._ask(centre, scale, trust)
+            some = part.ravel() if where is None else part.ravel().take(where)
+            q = self.choose(some, m, row, rdo)
+            self._put(out, q, m, row)
+            if where is not None:
+                lost += _loss(part, rdo) - _loss(some, rdo)
+            return _not_zero(where, q)
 
         q = self.context.walk(step_code, y.shape[1], y.shape[2], visit)
-        return out.payload(), q
+        return out.payload(), q, lost
+
+    def _ask(
+        self, centre: np.ndarray, scale: np.ndarray, trust: bool
+    ) -> tuple[np.ndarray | None, np.ndarray, np.ndarray]:
+        """Which latents with these codes, both (C, n), are asked about, flattened; None for all.
+
+        And of those the nearest level m and the row of the probability table.
+        """
+        if not trust:
+            return None, *_split(self.context.eighths(centre.ravel()), scale.ravel())
+        sure = scale <= self._sure_scale
+        sure &= np.abs(centre) <= self._sure_centre
+        where = np.flatnonzero(~sure)
+        centre, scale = centre.ravel().take(where), scale.ravel().take(where)
+        m, row = _split(self.context.eighths(centre), scale)
+        open_ = np.flatnonzero((m != 0) | ~self.certain.take(row))
+        if len(open_) < len(where):
+            where, m, row = where.take(open_), m.take(open_), row.take(open_)
+        return where, m, row
 
     def decode(
         self, payload: bytes, h: int, w: int, step_code: int, groups: int | None = None
     ) -> np.ndarray:
-        """The latents of a payload: int32 (768, h, w); ContainerError if it is not valid.
+        """The latents of a payload: int16 (768, h, w); ContainerError if it is not valid.
 
         With ``groups``, only so many, from the lowest frequencies up; the rest are zeros.
         """
         source = DecisionDecoder(payload)
+        trust = self.has_certain and bool(source.get_even(1)[0])
 
         def visit(
             group: int, indices: np.ndarray, centre: np.ndarray, scale: np.ndarray
-        ) -> np.ndarray:
-            m, row = _split(centre, scale)
-            return self._get(source, m.ravel(), row.ravel()).reshape(m.shape)
+        ) -> tuple[np.ndarray, np.ndarray]:
+            where, m, row = self._ask(centre, scale, trust)
+            return _not_zero(where, self._get(source, m, row))
 
         if groups is not None:
             return self.context.walk(step_code, h, w, visit, groups)
@@ -155,6 +208,21 @@ class LatentCoder:
         if len(q) and np.abs(q).max() > LARGEST:
             raise ContainerError("a latent is out of range")
         return q
+
+
+def _not_zero(where: np.ndarray | None, q: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Where latents are not zero, and what they are; q (n,) are those at ``where``."""
+    some = np.flatnonzero(q)
+    return some if where is None else where.take(some), q.take(some)
+
+
+def _loss(y: np.ndarray, rdo: float) -> float:
+    """At most so many bits does it cost to make latents 0 that are all but certain to be it."""
+    large = np.abs(y)
+    large = large[large > 0.5]
+    near = np.floor(large + 0.5)
+    gain = rdo * (np.square(large) - np.square(large - near)) - _ESCAPE
+    return float(gain.clip(0).sum())
 
 
 def _split(centre: np.ndarray, scale: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

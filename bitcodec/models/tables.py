@@ -51,7 +51,9 @@ def _quantise(p: np.ndarray) -> np.ndarray:
 
 
 def probability_table() -> np.ndarray:
-    """P(decision = 1) in units of 2**-16: int32 (512, 32).
+    """P(decision = 1) in units of 2**-16: int32 (512, 32), 0 in column 0 where it is least.
+
+    A 0 says that the decision is not worth asking for; see :mod:`bitcodec.models.latentcoder`.
 
     Row: (fraction + 4) * 64 + scale code. Columns: 0: q != m; 1: q > m given q != m;
     2 + (t - 1): |q - m| > t given |q - m| >= t, below m; 17 + (t - 1): the same above m.
@@ -68,14 +70,16 @@ def probability_table() -> np.ndarray:
     columns = [(up + down)[..., 0], (up / (up + down))[..., 0]]
     columns += [(down[..., t] / down[..., t - 1]) for t in range(1, UNARY + 1)]
     columns += [(up[..., t] / up[..., t - 1]) for t in range(1, UNARY + 1)]
-    return _quantise(np.stack(columns, -1)).reshape(fx.FRACTIONS * fx.SCALES, -1)
+    table = _quantise(np.stack(columns, -1)).reshape(fx.FRACTIONS * fx.SCALES, -1)
+    table[:, 0] -= table[:, 0] <= 1
+    return table
 
 
 def cost_table(probabilities: np.ndarray, orders: np.ndarray) -> np.ndarray:
     """Exact cost in bits of each offset q - m: float32 (512, 2 R + 1), R = 63, offset + R.
 
     Args:
-        probabilities: what :func:`probability_table` returned.
+        probabilities: what :func:`probability_table` returned, at least 1.
         orders: what :func:`tail_orders` returned.
     """
     reach = 63

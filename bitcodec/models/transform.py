@@ -178,11 +178,11 @@ class PixelUp(nn.Module):
 
 
 def _enter(first: nn.Conv2d, x: Tensor, step: Tensor) -> Tensor:
-    """A trunk's first layer, 1x1, on asinh(x) and a plane of the step.
+    """A trunk's first layer, 1x1, on x, companded by asinh, and a plane of the step.
 
     The plane is the same everywhere, so it is a bias: one of each picture's own.
     """
-    x = torch.asinh(x).contiguous(memory_format=torch.channels_last)  # and so all layers after it
+    x = x.contiguous(memory_format=torch.channels_last)  # and so all layers after it
     of_step = first.weight[:, -1, 0, 0] * torch.log(step / STEP_MIDDLE).flatten(1)
     bias = cast(Tensor, first.bias) + of_step
     weight = first.weight[:, :-1]
@@ -217,8 +217,8 @@ class Transform(nn.Module):
         """Pixels (N, 3, 16 h, 16 w) to latents in units of the step, (N, 768, h, w)."""
         y0 = blocks_to_latents(x - 128, self.wa) / step
         with self._fast(x):
-            h = _enter(cast(nn.Conv2d, self.fa[0]), y0, step) + self.down((x - 128) / 64)
-            correction = self.fa[1:](h)
+            h = _enter(cast(nn.Conv2d, self.fa[0]), torch.asinh(y0), step)
+            correction = self.fa[1:](h + self.down((x - 128) / 64))
         y: Tensor = y0 * torch.exp(self.g) + correction.float()
         return y
 
@@ -229,20 +229,25 @@ class Transform(nn.Module):
         return F.pixel_shuffle(fours, 4)
 
     def synthesize_parts(
-        self, q: Tensor, step: Tensor, margins: Margins = NO_MARGINS
+        self,
+        q: Tensor,
+        step: Tensor,
+        margins: Margins = NO_MARGINS,
+        companded: Tensor | None = None,
     ) -> tuple[Tensor, Tensor]:
         """The block transform's pixels and what corrects them.
 
         ``F.pixel_unshuffle(..., 4)`` of the pixels is x1 + :func:`correction_scale` times the
-        correction + 128.
+        correction + 128. ``companded`` is asinh(q), for those who know where q is 0.
 
         Returns:
             (x1, correction), both (N, 48, 4 h, 4 w) without those of the margins.
         """
         near = margins.at_most(UP_REACH[1])
         with self._fast(q):
-            few = q.to(torch.bfloat16) if self.use_bfloat16 else q  # whole numbers, most exact
-            h = self.fs[1:-1](_enter(cast(nn.Conv2d, self.fs[0]), few, step))
+            if companded is None:
+                companded = torch.asinh(q)
+            h = self.fs[1:-1](_enter(cast(nn.Conv2d, self.fs[0]), companded, step))
             correction = self.fs[-1](trim(h, margins, near, 1))
         y_hat = torch.addcmul(correction.float(), trim(q, margins, near, 1), torch.exp(-self.g))
         one = len(step) == 1
