@@ -31,6 +31,7 @@ LOWEST_STEP, HIGHEST_STEP = 2.0, 512.0
 _QUALITY_STEPS = (256.0, 4.0)  #: steps of quality 1 and 100
 _ROUNDS = {7: 1, 8: 2, 9: 5}  #: gradient steps of the high efforts
 _SEARCHED_RDO = 12.0  #: what is lost by bolder rounding is made good by them
+_CHANNELS = 128  #: of latents that are spread at a time, for less memory
 _ROWS = 8  #: of pixels in fours that are finished at a time
 _making = threading.Lock()
 
@@ -165,17 +166,19 @@ class LadderModel(Model):
         """
         c, h, w = latents.shape
         device = self.transform.g.device
-        where = np.flatnonzero(latents)
-        values = torch.from_numpy(latents.ravel().take(where)).to(device).float()
-        channel, at = np.divmod(where, h * w)
-        places = torch.from_numpy(at * c + channel).to(device)
         small = torch.bfloat16 if self.transform.use_bfloat16 else torch.float32
-        out = []
-        for dtype, these in ((torch.float32, values), (small, torch.asinh(values).to(small))):
-            spread = torch.zeros(h * w * c, dtype=dtype, device=device)
-            spread[places] = these
-            out.append(spread.view(1, h, w, c).permute(0, 3, 1, 2))
-        return out[0], out[1]
+        q, companded = (
+            torch.zeros(h * w * c, dtype=dtype, device=device) for dtype in (torch.float32, small)
+        )
+        for first in range(0, c, _CHANNELS):
+            some = latents[first : first + _CHANNELS]
+            where = np.flatnonzero(some)
+            values = torch.from_numpy(some.ravel().take(where)).to(device).float()
+            channel, at = np.divmod(where, h * w)
+            places = torch.from_numpy(at * c + (first + channel)).to(device)
+            q[places], companded[places] = values, torch.asinh(values).to(small)
+        shape = (1, h, w, c)
+        return q.view(shape).permute(0, 3, 1, 2), companded.view(shape).permute(0, 3, 1, 2)
 
     def preview_tile(
         self, payload: bytes, shape: tuple[int, int], rate: int, reduce: int
