@@ -248,6 +248,20 @@ def test_same_integers_everywhere(seed: int, threads: None) -> None:
         assert np.array_equal(_walk(context, q), expected)
 
 
+@pytest.mark.parametrize("count", [1, 2, 5])
+def test_same_integers_where_few_latents_are_not_zero(count: int) -> None:
+    """What adds zeros to the state is left out."""
+    rng = np.random.default_rng(count)
+    q = np.zeros((CHANNELS, 11, 13), np.int32)
+    where = rng.integers(0, 11, count), rng.integers(0, 13, count)
+    q[:, where[0], where[1]] = rng.integers(-40, 41, (CHANNELS, count))
+    context = export_context(_context(count))
+    expected = _Reference(context).codes(q, _CODE)
+    for int8 in (None, False):
+        context.prepare(int8=int8)
+        assert np.array_equal(_walk(context, q), expected)
+
+
 def test_products_of_bytes_are_exact_whatever_the_layout() -> None:
     """torch's own take overlapping rows, and a single one, for something else."""
     if not has_int8(torch.device("cpu")):

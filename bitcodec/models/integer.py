@@ -116,21 +116,25 @@ class _Scaled(nn.Module):
         return int((weight * most + self.bias.long().abs()).max())
 
 
-def _patches(a: Tensor, size: int) -> Tensor:
-    """The surroundings of each position, zeros outside: (h, w, C) to (h w, size size C)."""
+def _widened(a: Tensor, p: int) -> Tensor:
+    """(h, w, C) with p zeros around it."""
     h, w, c = a.shape
-    p = size // 2
     wide = a.new_zeros(h + 2 * p, w + 2 * p, c)
     wide[p : p + h, p : p + w] = a
+    return wide
+
+
+def _patches(a: Tensor, size: int) -> Tensor:
+    """The surroundings of each position, zeros outside: (h, w, C) to (h w, size size C)."""
+    h, w, _ = a.shape
+    wide = _widened(a, size // 2)
     return wide.unfold(0, size, 1).unfold(1, size, 1).permute(0, 1, 3, 4, 2).reshape(h * w, -1)
 
 
 def _patches_at(a: Tensor, size: int, where: np.ndarray) -> Tensor:
     """Those rows of :func:`_patches` alone."""
-    h, w, c = a.shape
-    p = size // 2
-    wide = a.new_zeros(h + 2 * p, w + 2 * p, c)
-    wide[p : p + h, p : p + w] = a
+    w, p = a.shape[1], size // 2
+    wide = _widened(a, p)
     i, j = np.divmod(where, w)
     corner = i * (w + 2 * p) + j
     window = (np.arange(size)[:, None] * (w + 2 * p) + np.arange(size)).ravel()
@@ -140,12 +144,8 @@ def _patches_at(a: Tensor, size: int, where: np.ndarray) -> Tensor:
 
 def _around(marked: np.ndarray, reach: int) -> np.ndarray:
     """Flat indices of the positions of (h, w) with a mark no further away than that."""
-    h, w = marked.shape
-    for axis, length in ((0, h), (1, w)):
-        wide = np.pad(marked, [(reach, reach) if n == axis else (0, 0) for n in (0, 1)])
-        shifts = (np.take(wide, range(k, k + length), axis) for k in range(2 * reach + 1))
-        marked = np.logical_or.reduce(list(shifts))
-    return np.flatnonzero(marked)
+    marks = torch.from_numpy(marked)[None].to(torch.float32)
+    return np.flatnonzero(F.max_pool2d(marks, 2 * reach + 1, 1, reach).numpy())
 
 
 def _pieces(count: int) -> list[slice]:

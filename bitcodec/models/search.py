@@ -36,7 +36,7 @@ def search(
         x: pixels (1, 3, 16 h, 16 w), 0..255.
         latents: (C, h, w) float32, in units of the step, from the analysis.
         step: the quantisation step.
-        encode: targets (C, h, w) to the bits they cost and the levels chosen, int32.
+        encode: targets (C, h, w) to the bits they cost and the levels chosen, int16.
         synthesize: levels (1, C, h, w) to pixels like ``x``.
         weight: c.
         rounds: gradient steps.
