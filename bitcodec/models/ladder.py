@@ -25,13 +25,14 @@ from bitcodec.models.margins import NO_MARGINS, Margins
 from bitcodec.models.order import GROUPS, low_groups
 from bitcodec.models.processor import has_bfloat16
 from bitcodec.models.search import search
+from bitcodec.models.sparse import SparseLatents, SparseSynthesis
 from bitcodec.models.transform import Transform, correction_scale, latents_to_blocks
 
 LOWEST_STEP, HIGHEST_STEP = 2.0, 512.0
 _QUALITY_STEPS = (256.0, 4.0)  #: steps of quality 1 and 100
 _ROUNDS = {7: 1, 8: 2, 9: 5}  #: gradient steps of the high efforts
 _SEARCHED_RDO = 12.0  #: what is lost by bolder rounding is made good by them
-_CHANNELS = 128  #: of latents that are spread at a time, for less memory
+_DENSE = 0.15  #: share of latents other than 0 from which on they are not taken as sparse
 _ROWS = 8  #: of pixels in fours that are finished at a time
 _making = threading.Lock()
 
@@ -61,6 +62,7 @@ class LadderModel(Model):
         self.transform = Transform(self.config)
         self.context = IntegerContext(self.config)
         self._coder: LatentCoder | None = None
+        self._sparse: SparseSynthesis | None = None
 
     def place(self, device: torch.device) -> LadderModel:
         """As the base class; the residual paths are in bfloat16 where that is faster.
@@ -68,6 +70,7 @@ class LadderModel(Model):
         Pixels then differ by at most 1 from those in float32.
         """
         self.transform.use_bfloat16 = device.type == "cpu" and has_bfloat16(device)
+        self._sparse = None
         return super().place(device)
 
     def rate_for_quality(self, quality: int) -> int:
@@ -148,8 +151,7 @@ class LadderModel(Model):
         """int16 (768, h, w) to uint8, (16 h, 16 w, 3) without margins."""
         with torch.inference_mode():
             step = self._step(rate)
-            q, companded = self._spread(latents)
-            x1, correction = self.transform.synthesize_parts(q, step, margins, companded)
+            x1, correction = self._parts(latents, rate, margins)
             # Bytes before they are put in their places: less to move.
             fours = torch.empty_like(x1, dtype=torch.uint8)
             for at in range(0, x1.shape[2], _ROWS):  # in pieces that stay in the cache
@@ -159,26 +161,17 @@ class LadderModel(Model):
                 fours[:, :, rows] = x.add_(128).clamp_(0, 255).round_()
             return F.pixel_shuffle(fours, 4)[0].permute(1, 2, 0).contiguous().cpu().numpy()
 
-    def _spread(self, latents: np.ndarray) -> tuple[Tensor, Tensor]:
-        """Latents (768, h, w), mostly zeros, and asinh of them, both (1, 768, h, w), channels last.
-
-        Asinh is of the type that the residual paths take.
-        """
-        c, h, w = latents.shape
+    def _parts(self, latents: np.ndarray, rate: int, margins: Margins) -> tuple[Tensor, Tensor]:
+        """See :meth:`Transform.synthesize_parts`; by the way that is faster for these latents."""
         device = self.transform.g.device
-        small = torch.bfloat16 if self.transform.use_bfloat16 else torch.float32
-        q, companded = (
-            torch.zeros(h * w * c, dtype=dtype, device=device) for dtype in (torch.float32, small)
-        )
-        for first in range(0, c, _CHANNELS):
-            some = latents[first : first + _CHANNELS]
-            where = np.flatnonzero(some)
-            values = torch.from_numpy(some.ravel().take(where)).to(device).float()
-            channel, at = np.divmod(where, h * w)
-            places = torch.from_numpy(at * c + (first + channel)).to(device)
-            q[places], companded[places] = values, torch.asinh(values).to(small)
-        shape = (1, h, w, c)
-        return q.view(shape).permute(0, 3, 1, 2), companded.view(shape).permute(0, 3, 1, 2)
+        if np.count_nonzero(latents) > _DENSE * latents.size:
+            q = torch.from_numpy(latents).to(device)[None].float()
+            q = q.contiguous(memory_format=torch.channels_last)
+            return self.transform.synthesize_parts(q, self._step(rate), margins)
+        with _making:
+            if self._sparse is None:
+                self._sparse = SparseSynthesis(self.transform)
+        return self._sparse.parts(SparseLatents.of(latents, device), step_of_code(rate), margins)
 
     def preview_tile(
         self, payload: bytes, shape: tuple[int, int], rate: int, reduce: int

@@ -233,21 +233,18 @@ class Transform(nn.Module):
         q: Tensor,
         step: Tensor,
         margins: Margins = NO_MARGINS,
-        companded: Tensor | None = None,
     ) -> tuple[Tensor, Tensor]:
         """The block transform's pixels and what corrects them.
 
         ``F.pixel_unshuffle(..., 4)`` of the pixels is x1 + :func:`correction_scale` times the
-        correction + 128. ``companded`` is asinh(q), for those who know where q is 0.
+        correction + 128.
 
         Returns:
             (x1, correction), both (N, 48, 4 h, 4 w) without those of the margins.
         """
         near = margins.at_most(UP_REACH[1])
         with self._fast(q):
-            if companded is None:
-                companded = torch.asinh(q)
-            h = self.fs[1:-1](_enter(cast(nn.Conv2d, self.fs[0]), companded, step))
+            h = self.fs[1:-1](_enter(cast(nn.Conv2d, self.fs[0]), torch.asinh(q), step))
             correction = self.fs[-1](trim(h, margins, near, 1))
         y_hat = torch.addcmul(correction.float(), trim(q, margins, near, 1), torch.exp(-self.g))
         one = len(step) == 1
