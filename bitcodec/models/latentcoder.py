@@ -24,7 +24,7 @@ from bitcodec.rangecoder import DecisionDecoder, DecisionEncoder
 
 LARGEST = 2**15 - 1  #: largest magnitude of a latent
 _TAIL_BITS = 18
-_LOSS = 1e-3  #: of a payload's bits: trusting the table may cost no more than so many
+_LOSS = 1e-2  #: of a payload's bits: trusting the table may cost no more than so many
 _ESCAPE = 16.0  #: bits that a latent costs at the least where the table is all but certain
 
 
