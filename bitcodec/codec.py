@@ -41,9 +41,10 @@ def _analyze(
     """Latents of ``box`` (x0, y0, x1, y1), one tile or several, its halo cut off again."""
     x0, y0, x1, y1 = box
     height, width = rgb.shape[:2]
-    left, top = max(0, x0 - model.halo_in), max(0, y0 - model.halo_in)
-    right = min(_ceil16(width), _ceil16(x1) + model.halo_in)
-    bottom = min(_ceil16(height), _ceil16(y1) + model.halo_in)
+    halo = model.halo_search if effort >= SEARCHING else model.halo_in
+    left, top = max(0, x0 - halo), max(0, y0 - halo)
+    right = min(_ceil16(width), _ceil16(x1) + halo)
+    bottom = min(_ceil16(height), _ceil16(y1) + halo)
     region = rgb[top : min(bottom, height), left : min(right, width)]
     missing = (bottom - top - region.shape[0], right - left - region.shape[1])
     if any(missing):  # extend the picture by its edge pixels to whole latents

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import Path
 from typing import cast
 
 import numpy as np
@@ -15,7 +16,7 @@ from torch.nn import functional as F
 from bitcodec.codec import decode_container, encode_picture
 from bitcodec.container import read
 from bitcodec.errors import ContainerError, WeightsError
-from bitcodec.images import Picture
+from bitcodec.images import Picture, open_picture
 from bitcodec.metrics import psnr
 from bitcodec.models import fixedpoint as fx
 from bitcodec.models.binarize import ladder_bits, ladder_sum, ladder_thresholds
@@ -40,6 +41,8 @@ from bitcodec.rangecoder import DecisionEncoder
 
 _TINY = LadderConfig(state=12, hidden=8, width=8, pixels=(4, 4), blocks=1)
 _CODE = code_of_step(40)
+ROOT = Path(__file__).parents[1]
+WEIGHTS, SAMPLE = ROOT / "weights" / "ladder.safetensors", ROOT / "samples" / "coffee.png"
 
 
 def _context(seed: int) -> Context:
@@ -524,6 +527,20 @@ def test_tiles_show_no_seam() -> None:
     tiled = decode_container(read(data), model).rgb
     # a latent that lies on a threshold may round the other way
     assert np.mean(np.abs(whole.astype(int) - tiled) > 1) < 1e-3
+
+
+@pytest.mark.parametrize("quality", [10, 45, 90])
+def test_the_halo_is_wide_enough_for_the_shipped_weights(quality: int) -> None:
+    """What is beyond it moves a latent by less than a hundredth of a step."""
+    model = load_weights(WEIGHTS)
+    model.transform.use_bfloat16 = False
+    rgb = open_picture(str(SAMPLE)).rgb[:256, :400]
+    rate = model.rate_for_quality(quality)
+    whole = model.analyze(np.ascontiguousarray(rgb), rate)[:, :, :12]
+    assert np.abs(whole).max() > 10
+    for halo, enough in ((model.halo_in, True), (16, False)):
+        part = model.analyze(np.ascontiguousarray(rgb[:, : 12 * 16 + halo]), rate)[:, :, :12]
+        assert (np.abs(part - whole).max() < 0.01) == enough
 
 
 def test_noise_and_flat_pictures() -> None:

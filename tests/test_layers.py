@@ -11,7 +11,8 @@ import bitcodec
 
 PACKAGE = Path(bitcodec.__file__).parent
 FLOORS = (
-    {"errors", "bits", "varint", "header", "parts", "container", "limits", "files", "metrics"},
+    {"errors", "memory", "bits", "varint", "header", "parts", "container", "limits", "files"}
+    | {"metrics"},
     {"images", "modes", "metadata", "rangecoder"},
     {"models", "registry", "info"},
     {"codec", "rate", "region", "preview", "view"},

@@ -15,6 +15,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from bitcodec.errors import BitcodecError
+from bitcodec.memory import keep_freed_memory
 
 _DIED = "the worker process died (out of memory?)"
 
@@ -56,6 +57,7 @@ def run_tasks(task: Task, sources: Sequence[str], workers: int) -> Generator[Out
     """
     workers = workers or os.cpu_count() or 1
     if workers <= 1 or len(sources) <= 1:
+        keep_freed_memory()
         return (attempt(task, source) for source in sources)
     return _parallel(task, sources, min(workers, len(sources)))
 
@@ -142,6 +144,7 @@ def _start_worker() -> None:
             os._exit(1)
 
         threading.Thread(target=follow, daemon=True).start()
+    keep_freed_memory()
     import torch
 
     torch.set_num_threads(1)

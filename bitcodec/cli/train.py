@@ -9,6 +9,7 @@ from pathlib import Path
 import click
 
 from bitcodec.errors import TrainingError
+from bitcodec.memory import keep_freed_memory
 
 
 @click.command("train")
@@ -72,6 +73,7 @@ def train_command(
             raise TrainingError(f"{out}: nothing to resume")
     elif not resume and config is None and data is None:
         raise click.UsageError("give the pictures: --data DIR (or --config FILE.toml)")
+    keep_freed_memory()
     # torch is imported here, so that `bitcodec train --help` does not.
     from bitcodec.training.config import load_config
     from bitcodec.training.run import train

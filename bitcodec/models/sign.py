@@ -187,7 +187,6 @@ class SignModel(Model):
     """
 
     family: ClassVar[str] = "sign"
-    at_once: ClassVar[tuple[int, int]] = (4096, 4096)
     coder: ClassVar[Coder] = Coder.PACKED
 
     def __init__(self, config: SignConfig | None = None) -> None:

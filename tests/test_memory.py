@@ -1,0 +1,45 @@
+"""Memory that was freed stays with the process, to be used again."""
+
+import platform
+import subprocess
+import sys
+
+import pytest
+
+from bitcodec.memory import keep_freed_memory
+
+GLIBC = platform.libc_ver()[0] == "glibc" and sys.platform == "linux"
+SIZE = 2**26  # beyond glibc's own largest threshold
+PROGRAM = f"""
+import ctypes, resource, sys
+from pathlib import Path
+from bitcodec.memory import keep_freed_memory
+if sys.argv[1] == "keep":
+    assert keep_freed_memory()
+resident = lambda: int(Path("/proc/self/statm").read_text().split()[1]) * resource.getpagesize()
+library = ctypes.CDLL(None)
+library.malloc.argtypes, library.malloc.restype = (ctypes.c_size_t,), ctypes.c_void_p
+library.free.argtypes = (ctypes.c_void_p,)
+before = resident()
+block = library.malloc({SIZE})
+ctypes.memset(block, 1, {SIZE})
+assert resident() - before > 0.9 * {SIZE}
+library.free(block)
+print(resident() - before)
+"""
+
+
+def kept(argument: str) -> int:
+    line = [sys.executable, "-c", PROGRAM, argument]
+    return int(subprocess.run(line, check=True, capture_output=True, text=True).stdout)
+
+
+@pytest.mark.skipif(not GLIBC, reason="of glibc only")
+def test_freed_memory_is_kept() -> None:
+    assert kept("not") < 0.1 * SIZE
+    assert kept("keep") > 0.9 * SIZE
+
+
+@pytest.mark.skipif(GLIBC, reason="of other C libraries")
+def test_elsewhere_nothing_is_done() -> None:
+    assert not keep_freed_memory()
