@@ -6,6 +6,7 @@ import csv
 import io
 import json
 import math
+import shutil
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
@@ -20,6 +21,7 @@ from PIL import Image, features
 from bitcodec.cli.main import main
 from bitcodec.errors import BitcodecError, FileError, TargetError
 from bitcodec.evaluate.codecs import CLASSICAL, Pixels, Setting, classical, nearest_quality
+from bitcodec.evaluate.learned import code_digest
 from bitcodec.evaluate.rows import Row, RowStore
 from bitcodec.evaluate.runner import Job, Outcome, run
 from bitcodec.evaluate.summary import Curve, Point, bd_rate, load_anchors, mean_curves
@@ -168,6 +170,18 @@ def test_what_changed_is_measured_again(
         expected = [20.0] * 3
     run(jobs, [again], RowStore(path))
     assert again.calls == expected
+
+
+@pytest.mark.parametrize(("name", "other"), [("models/a.py", True), ("cli/a.py", False)])
+def test_rows_of_other_code_are_measured_again(name: str, other: bool, tmp_path: Path) -> None:
+    for part in ("models", "cli"):
+        (tmp_path / "one" / part).mkdir(parents=True)
+        (tmp_path / "one" / part / "a.py").write_text("a = 1")
+    shutil.copytree(tmp_path / "one", tmp_path / "two")
+    assert code_digest(tmp_path / "one") == code_digest(tmp_path / "two")
+    shutil.copytree(tmp_path / "one", tmp_path / "three")
+    (tmp_path / "three" / name).write_text("a = 2")
+    assert (code_digest(tmp_path / "one") != code_digest(tmp_path / "three")) == other
 
 
 def test_threads_give_the_same_rows(jobs: list[Job], tmp_path: Path) -> None:
@@ -438,6 +452,7 @@ def test_models(command: Command, folder: Path, tiny_weights: Path) -> None:
     ]
     assert {r["setting"] for r in rows} == {"0.5 bpp", "0.9 bpp"}
     assert all(r["identity"].startswith("model ") for r in rows)
+    assert all(r["identity"].endswith(f"code {code_digest()}") for r in rows)
     # By path, from a folder that is not searched, the same file gives the same rows.
     elsewhere = folder.parent / "sign.safetensors"
     elsewhere.write_bytes(tiny_weights.read_bytes())

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import functools
+import hashlib
 import importlib
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 from bitcodec.evaluate.codecs import Pixels, Setting
@@ -11,7 +14,20 @@ from bitcodec.evaluate.codecs import Pixels, Setting
 __all__ = ["DEFAULT_BPPS", "DEFAULT_QUALITIES", "LearnedCodec"]
 
 DEFAULT_QUALITIES = (10, 20, 30, 40, 50, 60, 70, 80, 90)
+_PACKAGE = Path(__file__).parents[1]
+_ELSEWHERE = ("cli/", "evaluate/", "report/", "training/")
 DEFAULT_BPPS = (0.25, 0.5, 0.75)  #: for the family `sign`: 64, 128 and 192 channels
+
+
+@functools.cache
+def code_digest(package: Path = _PACKAGE) -> str:
+    """8 hex digits of the package's code, but for that which encodes and decodes nothing."""
+    digest = hashlib.sha256()
+    for path in sorted(package.rglob("*.py")):
+        name = path.relative_to(package).as_posix()
+        if not name.startswith(_ELSEWHERE):
+            digest.update(name.encode() + b"\0" + path.read_bytes() + b"\0")
+    return digest.hexdigest()[:8]
 
 
 class LearnedCodec:
@@ -45,7 +61,10 @@ class LearnedCodec:
         self.name: str = (self._model.name or "unnamed") + (
             "" if effort is None else f" -e {effort}"
         )
-        self.identity = f"model {self._model.model_id.hex()}, {effort_text}, bitcodec {version}"
+        self.identity = (
+            f"model {self._model.model_id.hex()}, {effort_text}, "
+            f"bitcodec {version}, code {code_digest()}"
+        )
         self.settings = self._choose(qualities, bpps)
 
     def _choose(self, qualities: Sequence[int], bpps: Sequence[float]) -> tuple[Setting, ...]:
