@@ -1,8 +1,8 @@
 """Freed memory is kept for what comes next.
 
 glibc asks the system for every large block anew and gives it back when it is freed. Tensors come
-and go with each layer, so the system clears their pages again and again: up to a fifth of the time
-of a large picture.
+and go with each layer, so the system clears their pages again and again: a tenth of the time of a
+large picture.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ def keep_freed_memory() -> bool:
     """Let the C library keep what is freed, for as long as this process runs.
 
     For processes that are ours: the commands and their workers. What a program does that uses
-    the package as a library is its own business. The peak stays about the same.
+    the package as a library is its own business. The peak may grow by a fifth.
 
     Returns:
         Whether that was done: only with glibc.

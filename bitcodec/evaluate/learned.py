@@ -14,9 +14,9 @@ from bitcodec.evaluate.codecs import Pixels, Setting
 __all__ = ["DEFAULT_BPPS", "DEFAULT_QUALITIES", "LearnedCodec"]
 
 DEFAULT_QUALITIES = (10, 20, 30, 40, 50, 60, 70, 80, 90)
+DEFAULT_BPPS = (0.25, 0.5, 0.75)  #: for the family `sign`: 64, 128 and 192 channels
 _PACKAGE = Path(__file__).parents[1]
 _ELSEWHERE = ("cli/", "evaluate/", "report/", "training/")
-DEFAULT_BPPS = (0.25, 0.5, 0.75)  #: for the family `sign`: 64, 128 and 192 channels
 
 
 @functools.cache

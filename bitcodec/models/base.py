@@ -30,7 +30,6 @@ class Model(nn.Module, abc.ABC):
         family: "sign" or "ladder".
         coder: how payloads are coded.
         halo_in: pixels of context that analysis needs, a multiple of 16.
-        halo_search: the same for :meth:`search`, where the family has one.
         halo_out: latents of context that synthesis needs.
         at_once: width and height in pixels of the area that is best analysed in one piece.
         has_low_bands: whether there is :meth:`preview_tile`.
@@ -42,7 +41,6 @@ class Model(nn.Module, abc.ABC):
     family: ClassVar[str]
     coder: ClassVar[Coder]
     halo_in: int
-    halo_search: int = 0
     halo_out: int
     at_once: ClassVar[tuple[int, int]] = (2048, 1024)
     has_low_bands: ClassVar[bool] = False
@@ -50,6 +48,11 @@ class Model(nn.Module, abc.ABC):
     name: str = ""
     model_id: bytes = bytes(8)
     config: Any
+
+    @property
+    def halo_search(self) -> int:
+        """Pixels of context that :meth:`search` needs, a multiple of 16."""
+        return self.halo_in
 
     def place(self: M, device: torch.device) -> M:
         """Move to a device, in the memory layout that convolutions are fastest in."""

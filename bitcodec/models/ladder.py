@@ -59,12 +59,17 @@ class LadderModel(Model):
     def __init__(self, config: LadderConfig | None = None) -> None:
         super().__init__()
         self.config = config or LadderConfig()
-        self.halo_search = -(-self.config.analysis_reach // 16) * 16
         self.halo_in = min(_HALO, self.halo_search)
         self.transform = Transform(self.config)
         self.context = IntegerContext(self.config)
         self._coder: LatentCoder | None = None
         self._sparse: SparseSynthesis | None = None
+
+    @property
+    def halo_search(self) -> int:
+        """The whole receptive field of the analysis."""
+        reach: int = self.config.analysis_reach
+        return -(-reach // 16) * 16
 
     def place(self, device: torch.device) -> LadderModel:
         """As the base class; the residual paths are in bfloat16 where that is faster.
