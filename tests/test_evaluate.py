@@ -26,7 +26,6 @@ from bitcodec.evaluate.rows import Row, RowStore
 from bitcodec.evaluate.runner import Job, Outcome, run
 from bitcodec.evaluate.summary import Curve, Point, bd_rate, load_anchors, mean_curves
 
-pytest.importorskip("pytorch_msssim")
 pytest.importorskip("bjontegaard")
 pytest.importorskip("matplotlib")
 
@@ -507,7 +506,7 @@ def test_output_that_is_not_ours(command: Command, folder: Path, tmp_path: Path)
     assert code == 5
 
 
-@pytest.mark.parametrize("module", ["pytorch_msssim", "bjontegaard", "matplotlib"])
+@pytest.mark.parametrize("module", ["bjontegaard", "matplotlib"])
 def test_missing_packages_are_named_first(
     command: Command, folder: Path, module: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -21,7 +21,6 @@ from bitcodec.evaluate.summary import Curve, Point
 from bitcodec.report import page, plots, viewer
 from bitcodec.report.page import Table
 
-pytest.importorskip("pytorch_msssim")
 pytest.importorskip("matplotlib")
 
 Draw = Callable[..., Image.Image]

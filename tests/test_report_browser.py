@@ -27,8 +27,6 @@ from PIL import Image
 from bitcodec.evaluate.codecs import classical
 from bitcodec.report import page, viewer
 
-pytest.importorskip("pytorch_msssim")
-
 CHROMIUM = shutil.which("chromium")
 pytestmark = pytest.mark.skipif(
     CHROMIUM is None, reason="Debian's package chromium is not installed"

@@ -166,13 +166,12 @@ def run(
         advance: called with the number of measurements done since its last call, from any thread.
 
     Raises:
-        BitcodecError: two codecs have one name, or pytorch-msssim is missing.
+        BitcodecError: two codecs have one name.
         FileError: the store cannot be written.
     """
     names = [codec.name for codec in codecs]
     if len(set(names)) < len(names):
         raise BitcodecError(f"two codecs of one name: {', '.join(names)}")
-    require("pytorch_msssim", "pytorch-msssim", "MS-SSIM")  # now, not at the first picture
     state = _Run(codecs, store, jobs, advance)
     if jobs <= 1:
         parts = [state.picture(job) for job in pictures]

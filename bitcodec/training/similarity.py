@@ -2,7 +2,7 @@
 
 Z. Wang, E. Simoncelli, A. Bovik, "Multiscale structural similarity for image quality assessment",
 2003, equation 7, without its finest scale: that has 4 % of the weight and 3/4 of the work.
-What is reported is the whole of it, by a library (:mod:`bitcodec.evaluate.msssim`).
+What is reported is the whole of it (:mod:`bitcodec.evaluate.msssim`).
 """
 
 from __future__ import annotations
