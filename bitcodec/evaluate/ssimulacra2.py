@@ -16,7 +16,6 @@ from __future__ import annotations
 from typing import NamedTuple
 
 import numpy as np
-import numpy.typing as npt
 
 from bitcodec.evaluate.codecs import Pixels
 from bitcodec.evaluate.windows import RADIUS, Planes, window_means
@@ -120,14 +119,14 @@ def _scales(pixels: Pixels) -> list[_Scale]:
     return result
 
 
-def _norms(error: Planes) -> npt.NDArray[np.float64]:
+def _norms(error: Planes) -> Planes:
     """Mean and 4-norm of each channel, (2, 3)."""
     square = error * error
     fourth = np.einsum("chw,chw->c", square, square) / error[0].size
     return np.stack([error.mean(axis=(1, 2)), fourth**0.25])
 
 
-def _compare(a: _Scale, b: _Scale) -> npt.NDArray[np.float64]:
+def _compare(a: _Scale, b: _Scale) -> Planes:
     """The numbers of one scale, (channel, norm, map) = (3, 2, 3)."""
     product = a.mean * b.mean
     covariance = _blur(a.xyb * b.xyb) - product
@@ -136,7 +135,8 @@ def _compare(a: _Scale, b: _Scale) -> npt.NDArray[np.float64]:
     structure = 1 - luminance * (2 * covariance + _C2) / (variances + _C2)
     edges = (1 + np.abs(b.xyb - b.mean)) / (1 + np.abs(a.xyb - a.mean)) - 1
     maps = (np.maximum(structure, 0), np.maximum(edges, 0), np.maximum(-edges, 0))
-    return np.stack([_norms(error) for error in maps]).transpose(2, 1, 0)
+    numbers: Planes = np.stack([_norms(error) for error in maps]).transpose(2, 1, 0)
+    return numbers
 
 
 class Ssimulacra2:
