@@ -37,7 +37,7 @@ if TYPE_CHECKING:
         WeightsError,
     )
     from bitcodec.info import Info, read_info
-    from bitcodec.registry import ModelEntry, list_models
+    from bitcodec.models.registry import ModelEntry, list_models
 
 __version__ = "0.1.0"
 
@@ -70,11 +70,11 @@ __all__ = [
 _HOME = {
     "Codec": "codecobject",
     "Info": "info",
-    "ModelEntry": "registry",
+    "ModelEntry": "models.registry",
     "decode": "api",
     "decode_partial": "api",
     "encode": "api",
-    "list_models": "registry",
+    "list_models": "models.registry",
     "load_model": "api",
     "read_info": "info",
 }

@@ -13,17 +13,19 @@ import numpy as np
 import torch
 from PIL import Image
 
-from bitcodec import container, images, registry
-from bitcodec.codec import DEFAULT_EFFORT, DEFAULT_TILE, encode_picture
-from bitcodec.container import DEFAULT_MAX_PIXELS
+from bitcodec.codec.decode import View, decode_parts, parts_of, parts_of_file
+from bitcodec.codec.encode import DEFAULT_EFFORT, DEFAULT_TILE, encode_picture
+from bitcodec.codec.preview import reduction
+from bitcodec.codec.target import encode_to_target
 from bitcodec.errors import BitcodecError, ImageError, TargetError
-from bitcodec.header import Header
-from bitcodec.images import Picture
+from bitcodec.format import container
+from bitcodec.format.container import DEFAULT_MAX_PIXELS
+from bitcodec.format.header import Header
+from bitcodec.models import registry
 from bitcodec.models.base import Model
 from bitcodec.models.weights import load_weights
-from bitcodec.preview import reduction
-from bitcodec.rate import encode_to_target
-from bitcodec.view import View, decode_parts, parts_of, parts_of_file
+from bitcodec.picture import images
+from bitcodec.picture.images import Picture
 
 
 def load_model(name_or_path: str | os.PathLike[str], *, device: str = "auto") -> Model:
@@ -98,7 +100,7 @@ def encode(
 
     Args:
         image: a Pillow image of any mode; uint8 of shape (H, W), (H, W, 3) or (H, W, 4); the
-            bytes of a picture file; or what :func:`bitcodec.images.open_picture` returns.
+            bytes of a picture file; or what :func:`bitcodec.picture.images.open_picture` returns.
         model: a name, the path of a weights file, or a loaded model; None for the default.
         quality: 1 (smallest file) to 100 (best picture).
         bpp: bits per pixel of the whole file.

@@ -8,11 +8,13 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from bitcodec import api, container, images
-from bitcodec.codec import DEFAULT_EFFORT, DEFAULT_TILE
-from bitcodec.container import DEFAULT_MAX_PIXELS
-from bitcodec.images import Picture
+from bitcodec import api
+from bitcodec.codec.encode import DEFAULT_EFFORT, DEFAULT_TILE
+from bitcodec.format import container
+from bitcodec.format.container import DEFAULT_MAX_PIXELS
 from bitcodec.models.base import Model
+from bitcodec.picture import images
+from bitcodec.picture.images import Picture
 
 __all__ = ["Codec"]
 
@@ -81,7 +83,7 @@ class Codec:
 
         Args:
             image: a Pillow image; uint8 of shape (H, W), (H, W, 3) or (H, W, 4); the bytes of a
-                picture file (PNG, JPEG, ...); or a :class:`~bitcodec.images.Picture`.
+                picture file (PNG, JPEG, ...); or a :class:`~bitcodec.picture.images.Picture`.
             quality: 1 (smallest file) to 100 (best picture).
             bpp: bits per pixel of the whole file.
             size: bytes of the whole file, at most.

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from bitcodec import container, registry
-from bitcodec.container import Layout
 from bitcodec.errors import UnknownModelError
+from bitcodec.format import container
+from bitcodec.format.container import Layout
+from bitcodec.models import registry
 
 
 @dataclass(frozen=True)

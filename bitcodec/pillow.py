@@ -24,8 +24,8 @@ from typing import IO, TYPE_CHECKING, Any, BinaryIO, cast
 
 from PIL import Image, ImageFile
 
-from bitcodec import container
 from bitcodec.errors import BitcodecError, ContainerError, TargetError, UnknownModelError
+from bitcodec.format import container
 
 if TYPE_CHECKING:
     from PIL._imaging import PixelAccess

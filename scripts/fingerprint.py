@@ -21,10 +21,11 @@ import torch
 from PIL import Image
 
 import bitcodec
-from bitcodec.container import read
-from bitcodec.models import integer, ladder
+from bitcodec.format.container import read
+from bitcodec.models.ladder import context_integer as integer
+from bitcodec.models.ladder import model as ladder
+from bitcodec.models.registry import find_by_id
 from bitcodec.models.weights import load_weights
-from bitcodec.registry import find_by_id
 
 
 def latents_hash(data: bytes) -> str:

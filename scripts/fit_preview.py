@@ -17,7 +17,7 @@ import numpy as np
 import torch
 from torch.nn import functional as F
 
-from bitcodec.models.sign import SignModel
+from bitcodec.models.sign.model import SignModel
 from bitcodec.models.weights import load_weights, save_weights
 from bitcodec.training.config import DataConfig
 from bitcodec.training.data import CropSource, load_pictures

@@ -15,18 +15,18 @@ import numpy as np
 import torch
 from PIL import Image
 
-from bitcodec import container
 from bitcodec.api import decode, decode_partial, encode
-from bitcodec.container import Coder
 from bitcodec.errors import BitcodecError
-from bitcodec.header import MAX_SIZE, Header
+from bitcodec.format import container
+from bitcodec.format.container import Coder
+from bitcodec.format.header import MAX_SIZE, Header
+from bitcodec.format.varint import Cursor, varint
 from bitcodec.models.base import Model
-from bitcodec.models.context import Context
-from bitcodec.models.export import export_context
-from bitcodec.models.ladder import LadderModel
-from bitcodec.models.ladder_config import LadderConfig
-from bitcodec.models.sign import SignConfig, SignModel
-from bitcodec.varint import Cursor, varint
+from bitcodec.models.ladder.config import LadderConfig
+from bitcodec.models.ladder.context_float import Context
+from bitcodec.models.ladder.model import LadderModel
+from bitcodec.models.ladder.quantize import export_context
+from bitcodec.models.sign.model import SignConfig, SignModel
 
 # Work goes with the pixels that a file claims, and a range-coded payload may be short whatever
 # they are; what is looked for is work or memory beyond that.

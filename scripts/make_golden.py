@@ -24,16 +24,17 @@ import torch
 from PIL import Image, ImageCms
 
 import bitcodec
-from bitcodec import container, images
-from bitcodec.codec import encode_picture
+from bitcodec.codec.encode import encode_picture
+from bitcodec.format import container
 from bitcodec.models.base import Model
-from bitcodec.models.context import Context
-from bitcodec.models.export import calibrate, export_context
-from bitcodec.models.ladder import LadderModel
-from bitcodec.models.ladder_config import LadderConfig
-from bitcodec.models.sign import SignConfig, SignModel
-from bitcodec.models.tables import probability_table
+from bitcodec.models.ladder.config import LadderConfig
+from bitcodec.models.ladder.context_float import Context
+from bitcodec.models.ladder.model import LadderModel
+from bitcodec.models.ladder.probability_tables import probability_table
+from bitcodec.models.ladder.quantize import calibrate, export_context
+from bitcodec.models.sign.model import SignConfig, SignModel
 from bitcodec.models.weights import load_weights, save_weights
+from bitcodec.picture import images
 
 FOLDER = Path(__file__).resolve().parent.parent / "tests" / "golden" / "v1"
 LADDER = LadderConfig(state=12, hidden=10, width=8, pixels=(6, 8), blocks=1)

@@ -24,8 +24,8 @@ import torch
 from torch.utils.flop_counter import FlopCounterMode
 
 from bitcodec.models.base import Model
-from bitcodec.models.ladder import LadderModel
-from bitcodec.models.sign import SignModel
+from bitcodec.models.ladder.model import LadderModel
+from bitcodec.models.sign.model import SignModel
 from bitcodec.models.weights import load_weights
 
 _WHAT = {
@@ -66,7 +66,7 @@ def _kmac(model: Model) -> dict[str, float]:
 
 
 def _context_kmac(model: LadderModel) -> float:
-    from bitcodec.models.order import GROUPS
+    from bitcodec.models.ladder.channels import GROUPS
 
     total = 0
     for index, group in enumerate(GROUPS):

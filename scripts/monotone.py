@@ -18,7 +18,7 @@ import torch
 from PIL import Image
 
 import bitcodec
-from bitcodec.metrics import psnr
+from bitcodec.picture.metrics import psnr
 
 
 def measure(job: tuple[str, str, range]) -> list[tuple[int, int, float]]:

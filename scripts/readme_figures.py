@@ -13,7 +13,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from bitcodec import registry
+from bitcodec.models import registry
 
 ROOT = Path(__file__).resolve().parent.parent
 

@@ -62,10 +62,10 @@ def ladder_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Weights of a tiny ``ladder`` model with a random context model; its transform is a DCT."""
     import torch
 
-    from bitcodec.models.context import Context
-    from bitcodec.models.export import export_context
-    from bitcodec.models.ladder import LadderModel
-    from bitcodec.models.ladder_config import LadderConfig
+    from bitcodec.models.ladder.config import LadderConfig
+    from bitcodec.models.ladder.context_float import Context
+    from bitcodec.models.ladder.model import LadderModel
+    from bitcodec.models.ladder.quantize import export_context
     from bitcodec.models.weights import save_weights
 
     path = tmp_path_factory.mktemp("ladder") / "tiny.safetensors"

@@ -11,8 +11,9 @@ import pytest
 from PIL import Image
 
 import bitcodec
-from bitcodec import container, info
-from bitcodec.container import Coder, Container, Header
+from bitcodec import info
+from bitcodec.format import container
+from bitcodec.format.container import Coder, Container, Header
 
 Draw = Callable[..., Image.Image]
 pytestmark = pytest.mark.usefixtures("tiny_weights")
@@ -113,7 +114,7 @@ def test_read_info_needs_only_the_front(draw: Draw) -> None:
 @pytest.mark.parametrize("height", [16, 400, 608])
 def test_the_reports_figure(tiny_weights: Path, height: int) -> None:
     """numel(bits) / numel(image) of the report: M = 192, 604 pixels wide (604 -> 38)."""
-    from bitcodec import registry
+    from bitcodec.models import registry
 
     model_id = registry.read_entry(tiny_weights).model_id
     header = Header(model_id, 604, height, 192, Coder.PACKED, 1024)

@@ -7,7 +7,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bitcodec.models.binarize import (
+from bitcodec.models.layers.binarize import (
     binarize,
     binary_tanh,
     hard_sigmoid,

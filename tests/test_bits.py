@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bitcodec.bits import pack, unpack
+from bitcodec.entropy.packed import pack, unpack
 from bitcodec.errors import ContainerError
 
 SHAPES = st.tuples(st.integers(0, 5), st.integers(0, 9), st.integers(0, 9))

@@ -14,9 +14,9 @@ import click
 import pytest
 from PIL import Image
 
-from bitcodec import container
 from bitcodec.cli.main import COMMANDS
 from bitcodec.errors import BitcodecError
+from bitcodec.format import container
 
 Draw = Callable[..., Image.Image]
 Run = Callable[..., tuple[int, str, str]]

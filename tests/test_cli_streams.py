@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 from PIL import Image
 
-from bitcodec import container
+from bitcodec.format import container
 
 Draw = Callable[..., Image.Image]
 

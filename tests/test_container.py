@@ -11,9 +11,18 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from bitcodec import container as module
-from bitcodec.bits import pack
-from bitcodec.container import (
+from bitcodec.entropy.packed import pack
+from bitcodec.errors import (
+    BitcodecError,
+    ChecksumError,
+    ContainerError,
+    LimitError,
+    NotBitcodecError,
+    TruncatedError,
+    UnsupportedVersionError,
+)
+from bitcodec.format import container as module
+from bitcodec.format.container import (
     Coder,
     Container,
     Header,
@@ -25,17 +34,8 @@ from bitcodec.container import (
     read_partial,
     write,
 )
-from bitcodec.errors import (
-    BitcodecError,
-    ChecksumError,
-    ContainerError,
-    LimitError,
-    NotBitcodecError,
-    TruncatedError,
-    UnsupportedVersionError,
-)
-from bitcodec.header import MAX_TILES
-from bitcodec.varint import Cursor, varint
+from bitcodec.format.header import MAX_TILES
+from bitcodec.format.varint import Cursor, varint
 
 ID = bytes.fromhex("0123456789abcdef")
 FORMAT = Path(__file__).parent.parent / "FORMAT.md"

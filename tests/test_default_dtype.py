@@ -11,8 +11,8 @@ import torch
 from PIL import Image
 
 import bitcodec
+from bitcodec.models.registry import find_by_name
 from bitcodec.models.weights import load_weights
-from bitcodec.registry import find_by_name
 
 _SAMPLES = Path(__file__).parent.parent / "samples"
 

@@ -7,7 +7,7 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from bitcodec.models.depthwise import Depthwise
+from bitcodec.models.layers.depthwise import Depthwise
 
 
 @pytest.mark.parametrize("kernel", [3, 5])

@@ -14,9 +14,9 @@ from hypothesis import strategies as st
 from PIL import Image
 
 import bitcodec
-from bitcodec import container
-from bitcodec.container import Coder, Container, Header
 from bitcodec.errors import BitcodecError, LimitError
+from bitcodec.format import container
+from bitcodec.format.container import Coder, Container, Header
 from bitcodec.models.base import Model
 
 Draw = Callable[..., Image.Image]

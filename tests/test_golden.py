@@ -17,7 +17,7 @@ import pytest
 from PIL import Image
 
 import bitcodec
-from bitcodec import container
+from bitcodec.format import container
 from bitcodec.models.base import Model
 
 ROOT = Path(__file__).resolve().parent.parent

@@ -12,7 +12,7 @@ import pytest
 from PIL import ExifTags, Image, ImageCms, PngImagePlugin
 
 from bitcodec.errors import ContainerError, FileError, ImageError
-from bitcodec.images import (
+from bitcodec.picture.images import (
     Picture,
     decode_alpha,
     encode_alpha,

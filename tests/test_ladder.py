@@ -13,31 +13,31 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch.nn import functional as F
 
-from bitcodec.codec import decode_container, encode_picture
-from bitcodec.container import read
+from bitcodec.codec.encode import decode_container, encode_picture
+from bitcodec.entropy.rangecoder import DecisionEncoder
 from bitcodec.errors import ContainerError, WeightsError
-from bitcodec.images import Picture, open_picture
-from bitcodec.metrics import psnr
-from bitcodec.models import fixedpoint as fx
-from bitcodec.models.binarize import ladder_bits, ladder_sum, ladder_thresholds
-from bitcodec.models.context import Context, Head
-from bitcodec.models.export import calibrate, export_context, restore_context
-from bitcodec.models.information import bits
-from bitcodec.models.integer import IntegerContext, IntegerHead, _patches, _Scaled
-from bitcodec.models.ladder import LadderModel, code_of_step, step_of_code
-from bitcodec.models.ladder_config import LadderConfig
-from bitcodec.models.latentcoder import LARGEST, LatentCoder
-from bitcodec.models.order import CHANNELS, GROUPS, pass_map, zigzag
-from bitcodec.models.processor import has_int8
-from bitcodec.models.tables import probability_table, tail_orders
-from bitcodec.models.transform import (
+from bitcodec.format.container import read
+from bitcodec.models.ladder.channels import CHANNELS, GROUPS, pass_map, zigzag
+from bitcodec.models.ladder.config import LadderConfig
+from bitcodec.models.ladder.context_float import Context, Head
+from bitcodec.models.ladder.context_integer import IntegerContext, IntegerHead, _patches, _Scaled
+from bitcodec.models.ladder.latent_coder import LARGEST, LatentCoder
+from bitcodec.models.ladder.likelihood import bits
+from bitcodec.models.ladder.model import LadderModel, code_of_step, step_of_code
+from bitcodec.models.ladder.probability_tables import probability_table, tail_orders
+from bitcodec.models.ladder.quantize import calibrate, export_context, restore_context
+from bitcodec.models.ladder.transform import (
     Transform,
     blocks_to_latents,
     dct_kernels,
     latents_to_blocks,
 )
+from bitcodec.models.layers import fixed_point as fx
+from bitcodec.models.layers.binarize import ladder_bits, ladder_sum, ladder_thresholds
+from bitcodec.models.processor import has_int8
 from bitcodec.models.weights import load_weights, save_weights
-from bitcodec.rangecoder import DecisionEncoder
+from bitcodec.picture.images import Picture, open_picture
+from bitcodec.picture.metrics import psnr
 
 _TINY = LadderConfig(state=12, hidden=8, width=8, pixels=(4, 4), blocks=1)
 _CODE = code_of_step(40)

@@ -6,12 +6,12 @@ import numpy as np
 import pytest
 import torch
 
-from bitcodec.models import sign as sign_module
 from bitcodec.models.base import Model
-from bitcodec.models.ladder import LadderModel
-from bitcodec.models.ladder_config import LadderConfig
-from bitcodec.models.margins import NO_MARGINS, Margins, trim
-from bitcodec.models.sign import SignConfig, SignModel
+from bitcodec.models.ladder.config import LadderConfig
+from bitcodec.models.ladder.model import LadderModel
+from bitcodec.models.layers.halo import NO_MARGINS, Margins, trim
+from bitcodec.models.sign import model as sign_module
+from bitcodec.models.sign.model import SignConfig, SignModel
 
 
 def _model(family: str, blocks: int) -> Model:

@@ -7,14 +7,14 @@ import sys
 
 import pytest
 
-from bitcodec.memory import keep_freed_memory
+from bitcodec.cli.allocator import keep_freed_memory
 
 GLIBC = platform.libc_ver()[0] == "glibc" and sys.platform == "linux"
 SIZE = 2**26  # beyond glibc's own largest threshold
 PROGRAM = f"""
 import ctypes, resource, sys
 from pathlib import Path
-from bitcodec.memory import keep_freed_memory
+from bitcodec.cli.allocator import keep_freed_memory
 if sys.argv[1] == "keep":
     assert keep_freed_memory()
 resident = lambda: int(Path("/proc/self/statm").read_text().split()[1]) * resource.getpagesize()

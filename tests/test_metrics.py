@@ -5,7 +5,7 @@ import math
 import numpy as np
 import pytest
 
-from bitcodec.metrics import mse, psnr
+from bitcodec.picture.metrics import mse, psnr
 
 
 def test_by_hand() -> None:

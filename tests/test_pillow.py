@@ -230,7 +230,7 @@ def test_unknown_weights(
     draw: Draw, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, tiny_folder: Path
 ) -> None:
     data = saved(draw())
-    from bitcodec import registry
+    from bitcodec.models import registry
 
     monkeypatch.setattr(registry, "weights_folders", lambda: ())
     image = opened(data)
@@ -259,7 +259,7 @@ def test_pictures_over_our_own_limit_are_left_to_pillows(
 
 
 def container_header(width: int, height: int) -> bytes:
-    from bitcodec.container import Coder, Container, Header, write
+    from bitcodec.format.container import Coder, Container, Header, write
 
     head = Header(bytes(8), width, height, 1, Coder.PACKED, 65536)
     return write(Container(head, (b"",) * head.tile_count))

@@ -11,10 +11,10 @@ import torch
 from PIL import Image
 
 import bitcodec
-from bitcodec import preview, region
+from bitcodec.codec import preview, region
 from bitcodec.errors import BitcodecError, ContainerError
 from bitcodec.models.base import Model
-from bitcodec.models.sign import SignModel
+from bitcodec.models.sign.model import SignModel
 from bitcodec.models.weights import build, save_weights
 
 Draw = Callable[..., Image.Image]
@@ -66,8 +66,8 @@ def test_alpha_and_grey(model: Model, draw: Draw) -> None:
 def test_the_high_bands_are_not_decoded(
     ladder_file: Path, draw: Draw, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from bitcodec.models import integer
-    from bitcodec.models.order import GROUPS, low_groups
+    from bitcodec.models.ladder import context_integer as integer
+    from bitcodec.models.ladder.channels import GROUPS, low_groups
 
     model = bitcodec.load_model(str(ladder_file), device="cpu")
     data = bitcodec.encode(draw(64, 64), model=model)
@@ -138,7 +138,7 @@ def test_models_without_early_previews_say_so(model: Model) -> None:
 
 
 def test_low_groups() -> None:
-    from bitcodec.models.order import GROUPS, frequency_of_channels, low_groups
+    from bitcodec.models.ladder.channels import GROUPS, frequency_of_channels, low_groups
 
     assert [low_groups(k) for k in (16, 8, 4, 2)] == [2, 5, 11, 15]
     for reduce in (16, 8, 4, 2):

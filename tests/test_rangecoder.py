@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from bitcodec.entropy.rangecoder import DecisionDecoder, DecisionEncoder
 from bitcodec.errors import ContainerError
-from bitcodec.rangecoder import DecisionDecoder, DecisionEncoder
 
 
 def _drawn(seed: int, count: int) -> tuple[np.ndarray, np.ndarray]:

@@ -8,16 +8,16 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bitcodec.codec import decode_container, encode_picture
-from bitcodec.container import read
+from bitcodec.codec.encode import decode_container, encode_picture
+from bitcodec.codec.target import encode_to_target, search
 from bitcodec.errors import TargetError
-from bitcodec.images import Picture
-from bitcodec.metrics import psnr
+from bitcodec.format.container import read
 from bitcodec.models.base import Model
-from bitcodec.models.ladder_config import LadderConfig
-from bitcodec.models.ladder_float import LadderFloatModel
+from bitcodec.models.ladder.config import LadderConfig
+from bitcodec.models.ladder.trainable import LadderFloatModel
 from bitcodec.models.weights import build
-from bitcodec.rate import encode_to_target, search
+from bitcodec.picture.images import Picture
+from bitcodec.picture.metrics import psnr
 
 
 @pytest.fixture(scope="module")

@@ -12,9 +12,12 @@ import pytest
 from PIL import Image
 
 import bitcodec
-from bitcodec import codec, container, limits, region, view
-from bitcodec.container import Coder, Container, Header
+from bitcodec.codec import decode as view
+from bitcodec.codec import encode as codec
+from bitcodec.codec import region
 from bitcodec.errors import BitcodecError, ContainerError, LimitError
+from bitcodec.format import container, limits
+from bitcodec.format.container import Coder, Container, Header
 from bitcodec.models.base import Model
 
 Draw = Callable[..., Image.Image]
@@ -326,7 +329,7 @@ def test_headers_that_do_not_fit_the_model(
 def test_too_many_tiles_are_refused_before_the_work(
     tiny_weights: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from bitcodec import header
+    from bitcodec.format import header
 
     model = bitcodec.load_model("sign", device="cpu")
     monkeypatch.setattr(header, "MAX_TILES", 3)

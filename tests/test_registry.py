@@ -10,8 +10,8 @@ from typing import Any
 
 import pytest
 
-from bitcodec import registry
 from bitcodec.errors import UnknownModelError, WeightsError
+from bitcodec.models import registry
 
 ID = "0123456789abcdef"
 

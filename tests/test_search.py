@@ -10,8 +10,8 @@ import torch
 from PIL import Image
 
 import bitcodec
-from bitcodec.metrics import mse
-from bitcodec.models.search import TRADE, search
+from bitcodec.models.ladder.latent_search import TRADE, search
+from bitcodec.picture.metrics import mse
 
 _SAMPLES = Path(__file__).parent.parent / "samples"
 _STEP = 10.0

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 import pytest
 import torch
 
-from bitcodec.models.sidebyside import side_by_side
+from bitcodec.codec.parallel import side_by_side
 
 
 @pytest.fixture(autouse=True)

@@ -6,12 +6,12 @@ import numpy as np
 import pytest
 import torch
 
-from bitcodec.codec import decode_container, encode_picture
-from bitcodec.container import read
+from bitcodec.codec.encode import decode_container, encode_picture
 from bitcodec.errors import ContainerError
-from bitcodec.images import Picture
-from bitcodec.models.sign import SignConfig, SignModel
+from bitcodec.format.container import read
+from bitcodec.models.sign.model import SignConfig, SignModel
 from bitcodec.models.weights import build
+from bitcodec.picture.images import Picture
 from bitcodec.training.warmstart import plan_bits, warm_start
 
 

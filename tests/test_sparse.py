@@ -6,11 +6,11 @@ import numpy as np
 import pytest
 import torch
 
-from bitcodec.models import ladder as ladder_module
-from bitcodec.models.ladder import LadderModel, code_of_step
-from bitcodec.models.ladder_config import LadderConfig
-from bitcodec.models.margins import NO_MARGINS, Margins
-from bitcodec.models.sparse import SparseLatents, SparseSynthesis
+from bitcodec.models.ladder import model as ladder_module
+from bitcodec.models.ladder.config import LadderConfig
+from bitcodec.models.ladder.model import LadderModel, code_of_step
+from bitcodec.models.ladder.sparse_synthesis import SparseLatents, SparseSynthesis
+from bitcodec.models.layers.halo import NO_MARGINS, Margins
 
 _CODE = code_of_step(40)
 _CPU = torch.device("cpu")

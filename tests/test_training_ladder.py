@@ -12,9 +12,9 @@ import torch
 from PIL import Image
 
 from bitcodec.errors import TrainingError
-from bitcodec.models.information import bits
-from bitcodec.models.ladder import LadderModel
-from bitcodec.models.ladder_float import LadderFloatModel
+from bitcodec.models.ladder.likelihood import bits
+from bitcodec.models.ladder.model import LadderModel
+from bitcodec.models.ladder.trainable import LadderFloatModel
 from bitcodec.models.weights import build, load_weights, save_weights
 from bitcodec.training.config import load_config
 from bitcodec.training.ladder_task import LadderTask, choose

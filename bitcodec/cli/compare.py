@@ -81,7 +81,7 @@ def _original(path: str) -> Any:
 
 
 def _version(pixels: Any, path: str, device: str, *, embed: bool) -> Any:
-    from bitcodec.images import open_picture
+    from bitcodec.picture.images import open_picture
     from bitcodec.report import viewer
 
     data = read_file(path)

@@ -11,7 +11,7 @@ import os
 import click
 from click.shell_completion import CompletionItem
 
-from bitcodec import registry
+from bitcodec.models import registry
 
 __all__ = ["complete_files", "complete_folders", "complete_models"]
 

@@ -12,14 +12,14 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 
 import click
 
-from bitcodec import container
 from bitcodec.cli.batch import run_batch
 from bitcodec.cli.complete import complete_files, complete_models
+from bitcodec.cli.decode_options import describe_damage, open_source, scale_of, view_options
 from bitcodec.cli.options import batch_options, batch_settings
 from bitcodec.cli.plan import FILE_SUFFIXES, STREAM, Naming, Plan, plan_jobs
 from bitcodec.cli.pool import Output
-from bitcodec.cli.views import describe_damage, open_source, scale_of, view_options
 from bitcodec.errors import FileError
+from bitcodec.format import container
 
 if TYPE_CHECKING:
     from PIL import Image

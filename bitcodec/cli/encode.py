@@ -10,7 +10,6 @@ from typing import Any
 
 import click
 
-from bitcodec import registry
 from bitcodec.cli.batch import read_source, run_batch
 from bitcodec.cli.cluster import ANY, check_address, run_on_ray
 from bitcodec.cli.complete import complete_files, complete_models
@@ -18,6 +17,7 @@ from bitcodec.cli.options import batch_options, batch_settings
 from bitcodec.cli.plan import PICTURE_SUFFIXES, STREAM, Naming, plan_jobs
 from bitcodec.cli.pool import Output, run_tasks
 from bitcodec.errors import BitcodecError
+from bitcodec.models import registry
 
 NAMING = Naming(
     suffix=".bin",
@@ -49,8 +49,8 @@ class Encode:
     def __call__(self, source: str) -> Output:
         """Encode one picture; a BitcodecError where that cannot be."""
         from bitcodec import api
-        from bitcodec.images import open_picture
         from bitcodec.info import read_info
+        from bitcodec.picture.images import open_picture
 
         chosen = {name: value for name, value in asdict(self).items() if value is not None}
         limit, device = chosen.pop("max_pixels"), chosen.pop("device")

@@ -169,7 +169,7 @@ class _Evaluation:
 
     def _codecs(self) -> list[Codec]:
         from bitcodec.evaluate.codecs import DEFAULT_CLASSICAL, classical
-        from bitcodec.registry import default_model
+        from bitcodec.models.registry import default_model
 
         wanted = self.options["codecs"]
         names = DEFAULT_CLASSICAL if wanted is None else () if wanted == "none" else words(wanted)

@@ -8,10 +8,10 @@ from typing import Any
 
 import click
 
-from bitcodec import container
 from bitcodec.cli.batch import read_source
 from bitcodec.cli.complete import complete_files
 from bitcodec.errors import BitcodecError
+from bitcodec.format import container
 from bitcodec.info import Info, info_of
 
 _UNITS = {

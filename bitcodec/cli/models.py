@@ -6,7 +6,7 @@ import json
 
 import click
 
-from bitcodec import registry
+from bitcodec.models import registry
 
 
 @click.command("models")

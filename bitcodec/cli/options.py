@@ -9,7 +9,7 @@ import click
 
 from bitcodec.cli.batch import BatchSettings
 from bitcodec.cli.complete import complete_files
-from bitcodec.container import DEFAULT_MAX_PIXELS
+from bitcodec.format.container import DEFAULT_MAX_PIXELS
 
 F = TypeVar("F", bound=Callable[..., Any])
 

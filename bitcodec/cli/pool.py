@@ -14,8 +14,8 @@ from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass, field
 from typing import Any
 
+from bitcodec.cli.allocator import keep_freed_memory
 from bitcodec.errors import BitcodecError
-from bitcodec.memory import keep_freed_memory
 
 _DIED = "the worker process died (out of memory?)"
 

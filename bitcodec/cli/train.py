@@ -8,8 +8,8 @@ from pathlib import Path
 
 import click
 
+from bitcodec.cli.allocator import keep_freed_memory
 from bitcodec.errors import TrainingError
-from bitcodec.memory import keep_freed_memory
 
 
 @click.command("train")

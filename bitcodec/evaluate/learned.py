@@ -85,8 +85,8 @@ class LearnedCodec:
     def decode(self, data: bytes) -> Pixels:
         """The pixels of a `.bin` file, by this model; ContainerError for one that is damaged."""
         # Not `bitcodec.decode`: it finds models by id, and weights named by path may lie anywhere.
-        container = importlib.import_module("bitcodec.container")
-        codec = importlib.import_module("bitcodec.codec")
+        container = importlib.import_module("bitcodec.format.container")
+        codec = importlib.import_module("bitcodec.codec.encode")
         pixels: Pixels = codec.decode_container(container.read(data), self._model).rgb
         return pixels
 

@@ -11,13 +11,13 @@ from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from bitcodec import metrics
 from bitcodec.errors import BitcodecError, FileError
 from bitcodec.evaluate.codecs import Codec, Pixels, Setting, require
 from bitcodec.evaluate.msssim import ms_ssim
 from bitcodec.evaluate.rows import Row, RowStore
 from bitcodec.files import read_file
-from bitcodec.images import open_picture
+from bitcodec.picture import metrics
+from bitcodec.picture.images import open_picture
 
 __all__ = ["Failure", "Job", "Outcome", "load_pixels", "measure", "run"]
 

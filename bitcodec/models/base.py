@@ -9,8 +9,8 @@ import numpy as np
 import torch
 from torch import nn
 
-from bitcodec.header import Coder
-from bitcodec.models.margins import NO_MARGINS, Margins
+from bitcodec.format.header import Coder
+from bitcodec.models.layers.halo import NO_MARGINS, Margins
 
 STRIDE = 16  #: pixels a latent position stands for, each way
 SEARCHING = 7  #: efforts from here on may search, see :meth:`Model.search`

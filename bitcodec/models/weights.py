@@ -20,7 +20,7 @@ from torch import Tensor
 from bitcodec.errors import WeightsError
 from bitcodec.files import atomic_write
 from bitcodec.models.base import Model
-from bitcodec.models.sign import SignConfig, SignModel
+from bitcodec.models.sign.model import SignConfig, SignModel
 
 FAMILY, CONFIG, ID = "bitcodec.family", "bitcodec.config", "bitcodec.id"
 
@@ -47,13 +47,13 @@ def build(family: str, config: dict[str, Any]) -> Model:
     """A model of a family with random weights; WeightsError for a bad configuration."""
     classes: dict[str, tuple[type[Any], type[Model]]] = {"sign": (SignConfig, SignModel)}
     if family == "ladder":
-        from bitcodec.models.ladder import LadderModel
-        from bitcodec.models.ladder_config import LadderConfig
+        from bitcodec.models.ladder.config import LadderConfig
+        from bitcodec.models.ladder.model import LadderModel
 
         classes["ladder"] = (LadderConfig, LadderModel)
     if family == "ladder-float":
-        from bitcodec.models.ladder_config import LadderConfig
-        from bitcodec.models.ladder_float import LadderFloatModel
+        from bitcodec.models.ladder.config import LadderConfig
+        from bitcodec.models.ladder.trainable import LadderFloatModel
 
         classes["ladder-float"] = (LadderConfig, LadderFloatModel)
     if family not in classes:

@@ -14,11 +14,11 @@ from dataclasses import dataclass
 import numpy as np
 from PIL import Image
 
-from bitcodec import metrics
 from bitcodec.errors import TargetError
 from bitcodec.evaluate.codecs import Codec, Pixels
 from bitcodec.evaluate.msssim import ms_ssim
 from bitcodec.evaluate.runner import Failure, one_line
+from bitcodec.picture import metrics
 
 __all__ = ["MAX_SHOWN", "Shown", "Version", "at_sizes", "crop", "version"]
 

@@ -17,7 +17,7 @@ from PIL import Image
 from torch import Tensor
 
 from bitcodec.errors import BitcodecError, TrainingError
-from bitcodec.images import open_picture
+from bitcodec.picture.images import open_picture
 from bitcodec.training.config import DataConfig
 
 SUFFIXES = {".jpg", ".jpeg", ".png", ".webp", ".tif", ".tiff", ".bmp", ".avif", ".ppm"}

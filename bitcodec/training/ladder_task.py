@@ -23,10 +23,10 @@ from torch import Tensor, nn
 
 from bitcodec.errors import TrainingError
 from bitcodec.models.base import Model
-from bitcodec.models.information import bits
-from bitcodec.models.ladder import LadderModel, code_of_step
-from bitcodec.models.ladder_float import LadderFloatModel
-from bitcodec.models.search import TRADE
+from bitcodec.models.ladder.latent_search import TRADE
+from bitcodec.models.ladder.likelihood import bits
+from bitcodec.models.ladder.model import LadderModel, code_of_step
+from bitcodec.models.ladder.trainable import LadderFloatModel
 from bitcodec.training.config import TrainConfig
 from bitcodec.training.similarity import dissimilarity
 from bitcodec.training.tasks import Task, Validation, measure

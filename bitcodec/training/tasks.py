@@ -11,13 +11,13 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from bitcodec.codec import decode_container, encode_picture
-from bitcodec.container import read
+from bitcodec.codec.encode import decode_container, encode_picture
 from bitcodec.errors import TrainingError
-from bitcodec.images import Picture
-from bitcodec.metrics import psnr
+from bitcodec.format.container import read
 from bitcodec.models.base import Model
 from bitcodec.models.weights import build
+from bitcodec.picture.images import Picture
+from bitcodec.picture.metrics import psnr
 from bitcodec.training.config import TrainConfig, from_dict
 from bitcodec.training.similarity import LEAST_EDGE, dissimilarity
 

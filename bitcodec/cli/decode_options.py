@@ -12,7 +12,7 @@ import click
 from bitcodec.cli.batch import read_source
 from bitcodec.cli.plan import STREAM
 from bitcodec.files import open_file
-from bitcodec.header import Header
+from bitcodec.format.header import Header
 
 F = TypeVar("F", bound=Callable[..., Any])
 _SCALES = {"1/2": 1 / 2, "1/4": 1 / 4, "1/8": 1 / 8, "1/16": 1 / 16}

@@ -11,10 +11,7 @@ from collections.abc import Callable
 
 import numpy as np
 
-from bitcodec.errors import BitcodecError
-from bitcodec.header import Header
-from bitcodec.models.base import Model
-from bitcodec.region import (
+from bitcodec.codec.region import (
     GREY,
     Box,
     TileSource,
@@ -23,6 +20,9 @@ from bitcodec.region import (
     reduced_box,
     tiles_in,
 )
+from bitcodec.errors import BitcodecError
+from bitcodec.format.header import Header
+from bitcodec.models.base import Model
 
 __all__ = ["REDUCTIONS", "average", "reduction", "small_region"]
 

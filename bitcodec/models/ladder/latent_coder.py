@@ -15,12 +15,12 @@ from __future__ import annotations
 
 import numpy as np
 
+from bitcodec.entropy.rangecoder import DecisionDecoder, DecisionEncoder
 from bitcodec.errors import ContainerError
-from bitcodec.models import fixedpoint as fx
-from bitcodec.models.integer import IntegerContext
-from bitcodec.models.order import GROUPS
-from bitcodec.models.tables import UNARY, cost_table
-from bitcodec.rangecoder import DecisionDecoder, DecisionEncoder
+from bitcodec.models.ladder.channels import GROUPS
+from bitcodec.models.ladder.context_integer import IntegerContext
+from bitcodec.models.ladder.probability_tables import UNARY, cost_table
+from bitcodec.models.layers import fixed_point as fx
 
 LARGEST = 2**15 - 1  #: largest magnitude of a latent
 _TAIL_BITS = 18

@@ -10,11 +10,11 @@ from collections.abc import Callable, Iterator
 
 import numpy as np
 
-from bitcodec.header import LATENT_STRIDE as STRIDE
-from bitcodec.header import Header
+from bitcodec.codec.parallel import side_by_side
+from bitcodec.format.header import LATENT_STRIDE as STRIDE
+from bitcodec.format.header import Header
 from bitcodec.models.base import Model
-from bitcodec.models.margins import Margins
-from bitcodec.models.sidebyside import side_by_side
+from bitcodec.models.layers.halo import Margins
 
 __all__ = [
     "BLOCK",

@@ -27,10 +27,10 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from bitcodec.models.blocks import DepthwiseBlock
-from bitcodec.models.ladder_config import LadderConfig
-from bitcodec.models.margins import NO_MARGINS, Margins, trim
-from bitcodec.models.order import CHANNELS, colour_of_channels, frequency_of_channels
+from bitcodec.models.ladder.channels import CHANNELS, colour_of_channels, frequency_of_channels
+from bitcodec.models.ladder.config import LadderConfig
+from bitcodec.models.layers.halo import NO_MARGINS, Margins, trim
+from bitcodec.models.layers.residual_block import DepthwiseBlock
 
 STEP_MIDDLE = 48.0  #: the step at which the step input of the networks is 0
 UP_REACH = (2, 2)  #: latents that the pixel path of g_s reads around its own, at stride 8 and at 4

@@ -12,7 +12,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from bitcodec.errors import ContainerError, LimitError
-from bitcodec.header import LATENT_STRIDE, Coder, Header
+from bitcodec.format.header import LATENT_STRIDE, Coder, Header
 
 __all__ = [
     "MAX_RANGED_TILE_PIXELS",

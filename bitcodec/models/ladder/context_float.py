@@ -15,11 +15,11 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from bitcodec.models import fixedpoint as fx
-from bitcodec.models.depthwise import Depthwise
-from bitcodec.models.ladder_config import LadderConfig
-from bitcodec.models.order import GROUPS, pass_map
-from bitcodec.models.transform import STEP_MIDDLE
+from bitcodec.models.ladder.channels import GROUPS, pass_map
+from bitcodec.models.ladder.config import LadderConfig
+from bitcodec.models.ladder.transform import STEP_MIDDLE
+from bitcodec.models.layers import fixed_point as fx
+from bitcodec.models.layers.depthwise import Depthwise
 
 
 def round_ste(x: Tensor) -> Tensor:

@@ -20,11 +20,11 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from bitcodec.errors import WeightsError
-from bitcodec.models import fixedpoint as fx
-from bitcodec.models.ladder_config import LadderConfig
-from bitcodec.models.order import CHANNELS, GROUPS, pass_map
+from bitcodec.models.ladder.channels import CHANNELS, GROUPS, pass_map
+from bitcodec.models.ladder.config import LadderConfig
+from bitcodec.models.ladder.probability_tables import COMPAND_SIZE, UNARY
+from bitcodec.models.layers import fixed_point as fx
 from bitcodec.models.processor import has_int8
-from bitcodec.models.tables import COMPAND_SIZE, UNARY
 
 #: visit(group, indices, centre, scale): indices (n,) of positions in raster order, centre (C, n)
 #: codes -1792..1792, scale (C, n) codes 0..63, both int16; returns where in (C, n), flattened,

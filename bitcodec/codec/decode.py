@@ -12,15 +12,15 @@ from typing import BinaryIO
 
 import numpy as np
 
-from bitcodec import container
-from bitcodec.container import Container, Layout, PartialContainer
+from bitcodec.codec.preview import average, small_region
+from bitcodec.codec.region import Box, decode_region, reduced_box, tiles_in
 from bitcodec.errors import BitcodecError, ContainerError, UnknownModelError
-from bitcodec.header import Header
-from bitcodec.images import Picture, decode_alpha
-from bitcodec.limits import check_payloads, check_work, impossible_payloads
+from bitcodec.format import container
+from bitcodec.format.container import Container, Layout, PartialContainer
+from bitcodec.format.header import Header
+from bitcodec.format.limits import check_payloads, check_work, impossible_payloads
 from bitcodec.models.base import Model
-from bitcodec.preview import average, small_region
-from bitcodec.region import Box, decode_region, reduced_box, tiles_in
+from bitcodec.picture.images import Picture, decode_alpha
 
 __all__ = ["Parts", "View", "crop_box", "decode_parts", "parts_of", "parts_of_file"]
 
@@ -155,7 +155,7 @@ def decode_parts(
         parts: of the file.
         model: the one that made it.
         view: what is wanted; None for the whole picture.
-        max_pixels: limit of the work, see :mod:`bitcodec.limits`.
+        max_pixels: limit of the work, see :mod:`bitcodec.format.limits`.
         lost: None to raise where a part is not valid; a list to go on without it, with grey
             for a tile, and to have its name put there: "tile 0", ..., "alpha".
 

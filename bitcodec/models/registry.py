@@ -26,7 +26,7 @@ DEFAULT_ENVIRONMENT = "BITCODEC_MODEL"
 SUFFIX = ".safetensors"
 _WITHDRAWN = "withdrawn.json"
 _MAX_HEADER = 1 << 24  # bytes; a real one is some ten kilobytes
-_PACKAGE = Path(__file__).resolve().parent
+_PACKAGE = Path(__file__).resolve().parents[1]  # bitcodec
 
 
 @dataclass(frozen=True)

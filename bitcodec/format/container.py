@@ -2,7 +2,7 @@
 
 This is the one place that knows the layout; FORMAT.md specifies it field by field::
 
-    magic, version, flags, header fields    see bitcodec/header.py
+    magic, version, flags, header fields    see bitcodec/format/header.py
     table: length, CRC-32                   of every tile, then of alpha, ICC, EXIF if present
     CRC-32 of all the above
     the tiles' payloads, then the sections
@@ -27,9 +27,17 @@ from bitcodec.errors import (
     TruncatedError,
     UnsupportedVersionError,
 )
-from bitcodec.header import MAX_SIZE, Coder, Header
-from bitcodec.parts import CRC_BYTES, MAX_SECTION_BYTES, Span, checked, crc32, deflate, inflate
-from bitcodec.varint import Cursor, varint
+from bitcodec.format.header import MAX_SIZE, Coder, Header
+from bitcodec.format.parts import (
+    CRC_BYTES,
+    MAX_SECTION_BYTES,
+    Span,
+    checked,
+    crc32,
+    deflate,
+    inflate,
+)
+from bitcodec.format.varint import Cursor, varint
 
 __all__ = [
     "DEFAULT_MAX_PIXELS",

@@ -8,11 +8,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from bitcodec.models.context import Context
-from bitcodec.models.export import calibrate, export_context, restore_context
-from bitcodec.models.ladder import LadderModel
-from bitcodec.models.ladder_config import LadderConfig
-from bitcodec.models.transform import PixelDown, Transform
+from bitcodec.models.ladder.config import LadderConfig
+from bitcodec.models.ladder.context_float import Context
+from bitcodec.models.ladder.model import LadderModel
+from bitcodec.models.ladder.quantize import calibrate, export_context, restore_context
+from bitcodec.models.ladder.transform import PixelDown, Transform
 
 
 class LadderFloatModel(LadderModel):

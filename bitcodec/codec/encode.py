@@ -10,12 +10,12 @@ import dataclasses
 
 import numpy as np
 
-from bitcodec.container import Container, Header, write
-from bitcodec.images import Picture, encode_alpha
-from bitcodec.limits import check_work
+from bitcodec.codec.decode import decode_parts, parts_of
+from bitcodec.codec.region import decode_region
+from bitcodec.format.container import Container, Header, write
+from bitcodec.format.limits import check_work
 from bitcodec.models.base import SEARCHING, STRIDE, Model
-from bitcodec.region import decode_region
-from bitcodec.view import decode_parts, parts_of
+from bitcodec.picture.images import Picture, encode_alpha
 
 __all__ = [
     "DEFAULT_EFFORT",
@@ -141,7 +141,7 @@ def decode_container(container: Container, model: Model) -> Picture:
     """Decode a container that was read and checked.
 
     Args:
-        container: from :func:`bitcodec.container.read`.
+        container: from :func:`bitcodec.format.container.read`.
         model: the one that made it.
 
     Raises:

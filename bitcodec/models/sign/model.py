@@ -23,13 +23,13 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from bitcodec.bits import pack, unpack
+from bitcodec.entropy.packed import pack, unpack
 from bitcodec.errors import ContainerError
-from bitcodec.header import Coder
+from bitcodec.format.header import Coder
 from bitcodec.models.base import STRIDE, Model
-from bitcodec.models.binarize import Levels, Rule, binarize
-from bitcodec.models.blocks import DepthwiseBlock
-from bitcodec.models.margins import NO_MARGINS, Margins, trim
+from bitcodec.models.layers.binarize import Levels, Rule, binarize
+from bitcodec.models.layers.halo import NO_MARGINS, Margins, trim
+from bitcodec.models.layers.residual_block import DepthwiseBlock
 
 _BLOCK = 1024  # pixels each way that the first layers are given at a time, without halo
 Activation = Literal["none", "relu", "leaky-relu", "gdn"]

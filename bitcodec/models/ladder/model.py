@@ -15,18 +15,18 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from bitcodec.errors import ContainerError
-from bitcodec.header import Coder
+from bitcodec.format.header import Coder
 from bitcodec.models.base import Model
-from bitcodec.models.export import STEP_CODES
-from bitcodec.models.integer import IntegerContext
-from bitcodec.models.ladder_config import LadderConfig
-from bitcodec.models.latentcoder import LatentCoder
-from bitcodec.models.margins import NO_MARGINS, Margins
-from bitcodec.models.order import GROUPS, low_groups
+from bitcodec.models.ladder.channels import GROUPS, low_groups
+from bitcodec.models.ladder.config import LadderConfig
+from bitcodec.models.ladder.context_integer import IntegerContext
+from bitcodec.models.ladder.latent_coder import LatentCoder
+from bitcodec.models.ladder.latent_search import search
+from bitcodec.models.ladder.quantize import STEP_CODES
+from bitcodec.models.ladder.sparse_synthesis import SparseLatents, SparseSynthesis
+from bitcodec.models.ladder.transform import Transform, correction_scale, latents_to_blocks
+from bitcodec.models.layers.halo import NO_MARGINS, Margins
 from bitcodec.models.processor import has_bfloat16
-from bitcodec.models.search import search
-from bitcodec.models.sparse import SparseLatents, SparseSynthesis
-from bitcodec.models.transform import Transform, correction_scale, latents_to_blocks
 
 LOWEST_STEP, HIGHEST_STEP = 2.0, 512.0
 _QUALITY_STEPS = (256.0, 4.0)  #: steps of quality 1 and 100
@@ -49,7 +49,7 @@ def code_of_step(step: float) -> int:
 
 
 class LadderModel(Model):
-    """Transform and integer context; made by :func:`bitcodec.models.export.export_context`."""
+    """Transform and integer context; made by :func:`~.quantize.export_context`."""
 
     family: ClassVar[str] = "ladder"
     coder: ClassVar[Coder] = Coder.RANGED
@@ -113,7 +113,7 @@ class LadderModel(Model):
             return self.transform.analyze(x, self._step(rate))[0].cpu().numpy()
 
     def search(self, rgb: np.ndarray, latents: np.ndarray, rate: int, effort: int) -> np.ndarray:
-        """Efforts 7, 8 and 9 take 1, 2 and 5 gradient steps, see :mod:`bitcodec.models.search`."""
+        """Efforts 7, 8 and 9 take 1, 2 and 5 gradient steps, see ``latent_search``."""
         rounds = _ROUNDS.get(effort, 0)
         if not rounds:
             return latents

@@ -5,7 +5,7 @@ from __future__ import annotations
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from bitcodec.models.depthwise import Depthwise
+from bitcodec.models.layers.depthwise import Depthwise
 
 
 class DepthwiseBlock(nn.Module):

@@ -8,17 +8,17 @@ from typing import cast
 import torch
 from torch import Tensor, nn
 
-from bitcodec.models import fixedpoint as fx
-from bitcodec.models.context import Context, Head
-from bitcodec.models.integer import IntegerContext, IntegerHead, _Scaled
-from bitcodec.models.order import GROUPS
-from bitcodec.models.tables import (
+from bitcodec.models.ladder.channels import GROUPS
+from bitcodec.models.ladder.context_float import Context, Head
+from bitcodec.models.ladder.context_integer import IntegerContext, IntegerHead, _Scaled
+from bitcodec.models.ladder.probability_tables import (
     centre_table,
     compand_table,
     probability_table,
     tail_orders,
 )
-from bitcodec.models.transform import STEP_MIDDLE
+from bitcodec.models.ladder.transform import STEP_MIDDLE
+from bitcodec.models.layers import fixed_point as fx
 
 STEP_CODES = 1024  #: step codes an octave: step = 2 ** (code / 1024)
 

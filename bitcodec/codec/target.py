@@ -12,13 +12,13 @@ from collections.abc import Callable
 
 import numpy as np
 
-from bitcodec.codec import DEFAULT_EFFORT, DEFAULT_TILE, decode_container, encode_picture
-from bitcodec.container import read, read_header
+from bitcodec.codec.encode import DEFAULT_EFFORT, DEFAULT_TILE, decode_container, encode_picture
 from bitcodec.errors import TargetError
-from bitcodec.header import Coder
-from bitcodec.images import Picture
-from bitcodec.metrics import psnr as psnr_of
+from bitcodec.format.container import read, read_header
+from bitcodec.format.header import Coder
 from bitcodec.models.base import Model
+from bitcodec.picture.images import Picture
+from bitcodec.picture.metrics import psnr as psnr_of
 
 _FILL = 0.99  # a size is good enough from this share of the target on
 _CLOSE_DB = 0.01

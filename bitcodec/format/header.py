@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from bitcodec.errors import ContainerError, LimitError, UnsupportedVersionError
-from bitcodec.varint import Cursor, varint
+from bitcodec.format.varint import Cursor, varint
 
 __all__ = ["LATENT_STRIDE", "MAX_SIZE", "MAX_TILES", "MODEL_ID_BYTES", "Coder", "Header"]
 

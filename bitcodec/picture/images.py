@@ -18,10 +18,10 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image, UnidentifiedImageError
 
-from bitcodec.container import DEFAULT_MAX_PIXELS
 from bitcodec.errors import BitcodecError, ContainerError, FileError, ImageError
-from bitcodec.metadata import EXIF_PREFIX, icc_profile, upright
-from bitcodec.modes import raw_mode, to_pixels
+from bitcodec.format.container import DEFAULT_MAX_PIXELS
+from bitcodec.picture.metadata import EXIF_PREFIX, icc_profile, upright
+from bitcodec.picture.modes import raw_mode, to_pixels
 
 __all__ = [
     "Picture",

@@ -17,8 +17,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from bitcodec.models.margins import NO_MARGINS, Margins, trim
-from bitcodec.models.transform import STEP_MIDDLE, UP_REACH, Transform
+from bitcodec.models.ladder.transform import STEP_MIDDLE, UP_REACH, Transform
+from bitcodec.models.layers.halo import NO_MARGINS, Margins, trim
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,1 @@
+"""A picture -> the bytes of a file, and back; with any model."""

@@ -1,0 +1,1 @@
+"""Arrays of decisions <-> bytes. What the decisions mean is not known here."""

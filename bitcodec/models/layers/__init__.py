@@ -1,0 +1,1 @@
+"""Layers and arithmetic that more than one network is built from."""

@@ -1,0 +1,1 @@
+"""Picture files <-> arrays of pixels, and how far two pictures are apart."""
