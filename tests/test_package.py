@@ -82,7 +82,7 @@ def test_installed_wheel_encodes_with_its_own_weights(
     subprocess.run([*pip, "--target", str(site), str(wheel)], check=True)
     script = (
         "import sys, bitcodec\n"
-        "from bitcodec import registry\n"
+        "from bitcodec.models import registry\n"
         "from bitcodec.cli.main import main\n"
         "print(bitcodec.__file__)\n"
         "print(registry.find_by_name(registry.default_model()).path)\n"
