@@ -1,7 +1,8 @@
 """Training `ladder`: rate and distortion at all steps at once.
 
 loss = (bpp + lam D) / (0.3 + 20 / step), lam = 24 / step**2, step log-uniform: dividing makes
-all rates weigh alike. D is MSE, or a mixture with MS-SSIM: (1 - m) MSE + 2000 m (1 - MS-SSIM).
+all rates weigh alike. D is MSE, or a mixture with MS-SSIM and with S, the weighted sum inside
+SSIMULACRA2: (1 - m - e) MSE + 2000 m (1 - MS-SSIM) + e kappa(step) S.
 The rate sees latents with uniform noise (Ballé et al. 2017, arXiv 1611.01704, equation 11), the
 synthesis rounded ones with straight-through gradients (Theis et al. 2017, arXiv 1703.00395,
 equation 4).
@@ -29,12 +30,22 @@ from bitcodec.models.ladder.model import LadderModel, code_of_step
 from bitcodec.models.ladder.trainable import LadderFloatModel
 from bitcodec.training.config import TrainConfig
 from bitcodec.training.similarity import dissimilarity
+from bitcodec.training.ssimulacra2 import weighted_sum
 from bitcodec.training.tasks import Task, Validation, measure
 
 Phase = Literal["joint", "decoder", "context", "finish"]
 
 #: MSE a unit of 1 - MS-SSIM along the rate-distortion curve, on valid: 1880 at 2 bpp, 2050 at 0.7
 MSE_OF_MS_SSIM = 2000.0
+
+#: MSE a unit of S along the rate-distortion curve, on crops of valid, at some steps
+MSE_OF_S = {8.0: 17.9, 20.0: 15.0, 50.0: 12.5, 120.0: 9.0, 220.0: 6.8}
+
+
+def mse_of_s(step: np.ndarray) -> np.ndarray:
+    """Kappa: :data:`MSE_OF_S` between its steps, linear in log(step)."""
+    known = np.array(list(MSE_OF_S))
+    return np.asarray(np.interp(np.log(step), np.log(known), list(MSE_OF_S.values())))
 
 
 def choose(y: Tensor, mu: Tensor, s: Tensor, rdo: float) -> Tensor:
@@ -74,6 +85,8 @@ class LadderTask(Task):
         trade: lam is this over step**2.
         similarity: the share m of MS-SSIM in the distortion; crops must then be of 176 pixels
             or more.
+        eyes: the share e of SSIMULACRA2's weighted sum in the distortion.
+        gain_rate: the channels' gains learn at this multiple of the learning rate.
         quantized: round the context model as its integer form does (context phase).
         kernel_rate: the 16x16 kernels learn at this share of the learning rate.
         valid_steps: steps at which validation measures.
@@ -85,6 +98,8 @@ class LadderTask(Task):
     high: float = 160.0
     trade: float = TRADE
     similarity: float = 0.0
+    eyes: float = 0.0
+    gain_rate: float = 5.0
     quantized: bool = False
     rdo: float = 0.0
     kernel_rate: float = 0.02
@@ -180,9 +195,12 @@ class LadderTask(Task):
             x_hat = model.transform.synthesize(q, step)
             error = (x_hat - x).square().flatten(1).mean(1)
             mse = error.detach().mean()
+            error = (1 - self.similarity - self.eyes) * error
             if self.similarity > 0:
-                other = MSE_OF_MS_SSIM * dissimilarity(x_hat, x)
-                error = (1 - self.similarity) * error + self.similarity * other
+                error = error + self.similarity * MSE_OF_MS_SSIM * dissimilarity(x_hat, x)
+            if self.eyes > 0:
+                kappa = torch.from_numpy(mse_of_s(step.flatten().cpu().numpy())).to(error)
+                error = error + self.eyes * kappa * weighted_sum(x_hat, x)
             loss = loss + (weight * self.trade / step.flatten().square() * error).mean()
         psnr = 10 * math.log10(65025 / max(1e-9, float(mse))) if self.phase != "context" else 0.0
         return loss, {"bpp": float(bpp), "psnr": psnr}
@@ -194,21 +212,23 @@ class LadderTask(Task):
         synthesis = [*t.fs.parameters(), *t.up.parameters()]
         trained: list[nn.Parameter] = []
         slow: list[nn.Parameter] = []
+        gains: list[nn.Parameter] = []
         if self.phase in ("context", "finish"):
             trained += net.estimator.parameters()
         if self.phase in ("decoder", "finish"):
             trained += synthesis
             slow = [t.ws]
         if self.phase == "joint":
-            trained += synthesis + [t.g, *t.fa.parameters(), *t.down.parameters()]
+            trained += synthesis + [*t.fa.parameters(), *t.down.parameters()]
             trained += net.estimator.parameters()
-            slow = [t.wa, t.ws]
-        chosen = {id(p) for p in trained + slow}
+            slow, gains = [t.wa, t.ws], [t.g]
+        chosen = {id(p) for p in trained + slow + gains}
         for p in model.parameters():
             p.requires_grad_(id(p) in chosen)
         return [
             {"params": trained, "lr": lr, "scale": 1.0},
             {"params": slow, "lr": lr, "scale": self.kernel_rate},
+            {"params": gains, "lr": lr, "scale": self.gain_rate},
         ]
 
     def validate(self, model: Model, pictures: list[np.ndarray]) -> Validation:
@@ -217,9 +237,17 @@ class LadderTask(Task):
         rows, score = [], 0.0
         for step in self.valid_steps:
             code = code_of_step(step)
-            got = measure(model, pictures, code, self.effort, similar=self.similarity > 0)
+            got = measure(
+                model,
+                pictures,
+                code,
+                self.effort,
+                similar=self.similarity > 0,
+                eyes=self.eyes > 0,
+            )
             rows.append((code, got.bpp, got.psnr))
-            error = (1 - self.similarity) * got.mse
+            error = (1 - self.similarity - self.eyes) * got.mse
             error += self.similarity * MSE_OF_MS_SSIM * got.dissimilarity
+            error += self.eyes * float(mse_of_s(np.array(step))) * got.s
             score += (got.bpp + self.trade / step**2 * error) / (0.3 + 20 / step)
         return Validation(score / len(self.valid_steps), tuple(rows), time.monotonic() - start)

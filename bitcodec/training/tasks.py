@@ -18,8 +18,8 @@ from bitcodec.models.base import Model
 from bitcodec.models.weights import build
 from bitcodec.picture.images import Picture
 from bitcodec.picture.metrics import psnr
+from bitcodec.training import similarity, ssimulacra2
 from bitcodec.training.config import TrainConfig, from_dict
-from bitcodec.training.similarity import LEAST_EDGE, dissimilarity
 
 
 @dataclass(frozen=True)
@@ -38,16 +38,26 @@ class Validation:
 
 
 class Measured(NamedTuple):
-    """Means over pictures; ``dissimilarity`` is 1 - MS-SSIM, 0 where it was not asked for."""
+    """Means over pictures.
+
+    ``dissimilarity`` is 1 - MS-SSIM, ``s`` the weighted sum of SSIMULACRA2; 0 where not asked for.
+    """
 
     bpp: float
     psnr: float
     mse: float
     dissimilarity: float
+    s: float
 
 
 def measure(
-    model: Model, pictures: list[np.ndarray], rate: int, effort: int, *, similar: bool = False
+    model: Model,
+    pictures: list[np.ndarray],
+    rate: int,
+    effort: int,
+    *,
+    similar: bool = False,
+    eyes: bool = False,
 ) -> Measured:
     """Encode and decode pictures at one rate, whole files.
 
@@ -57,18 +67,24 @@ def measure(
         rate: as in the header.
         effort: of the encoder.
         similar: measure MS-SSIM too, on the pictures that are large enough for it.
+        eyes: measure the weighted sum of SSIMULACRA2 too, likewise.
     """
-    rows, other = [], []
+    rows: list[tuple[float, float, float]] = []
+    other: list[float] = []
+    sums: list[float] = []
     for rgb in pictures:
         data = encode_picture(Picture(rgb, None, False, None, None, ()), model, rate, effort=effort)
         out = decode_container(read(data), model).rgb
         mse = float(np.square(out.astype(np.float64) - rgb).mean())
         rows.append((8 * len(data) / (rgb.shape[0] * rgb.shape[1]), psnr(rgb, out), mse))
-        if similar and min(rgb.shape[:2]) >= LEAST_EDGE:
-            a, b = (torch.from_numpy(p).permute(2, 0, 1)[None].double() for p in (out, rgb))
-            other.append(float(dissimilarity(a, b)))
+        a, b = (torch.from_numpy(p).permute(2, 0, 1)[None].double() for p in (out, rgb))
+        if similar and min(rgb.shape[:2]) >= similarity.LEAST_EDGE:
+            other.append(float(similarity.dissimilarity(a, b)))
+        if eyes and min(rgb.shape[:2]) >= ssimulacra2.LEAST_EDGE:
+            sums.append(float(ssimulacra2.weighted_sum(a, b)))
     bpp, db, error = (float(v) for v in np.mean(rows, axis=0))
-    return Measured(bpp, db, error, float(np.mean(other)) if other else 0.0)
+    means = (float(np.mean(values)) if values else 0.0 for values in (other, sums))
+    return Measured(bpp, db, error, *means)
 
 
 class Task(abc.ABC):

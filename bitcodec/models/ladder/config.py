@@ -17,6 +17,7 @@ class LadderConfig:
         pixels: channels of the pixel paths at strides 4 and 8.
         blocks: residual blocks of each trunk, at most 4: what the codec's halo covers.
         down: residual blocks of the analysis's pixel path at strides 4 and 8.
+        gain_terms: coefficients of the polynomial that gives a channel's gain at a step, 1 to 3.
 
     ValueError where a width is not positive, or there are more blocks.
     """
@@ -28,6 +29,7 @@ class LadderConfig:
     pixels: tuple[int, int] = (64, 96)
     blocks: int = 4
     down: tuple[int, int] = (2, 2)
+    gain_terms: int = 1
 
     def __post_init__(self) -> None:
         """Check the ranges."""
@@ -37,6 +39,8 @@ class LadderConfig:
             raise ValueError("pixels must be two widths, blocks 0 to 4")
         if len(self.down) != 2 or not all(0 <= n <= 8 for n in self.down):
             raise ValueError("down must be two numbers of blocks, 0 to 8")
+        if not 1 <= self.gain_terms <= 3:
+            raise ValueError("gain_terms must be 1 to 3")
 
     @property
     def analysis_reach(self) -> int:

@@ -191,7 +191,8 @@ class LadderModel(Model):
         q = self._latent_coder().decode(payload, *shape, rate, groups)[:stop]
         t = self.transform
         with torch.inference_mode():
-            y_hat = torch.from_numpy(q).to(t.g.device)[None].float() * torch.exp(-t.g[:, :stop])
+            gain = torch.exp(-t.log_gain(self._step(rate))[:, :stop])
+            y_hat = torch.from_numpy(q).to(t.g.device)[None].float() * gain
             # The mean of a sum of kernels is the sum of their means, so they are averaged instead.
             kernels = F.avg_pool2d(t.ws[:stop], reduce)
             x = latents_to_blocks(y_hat * self._step(rate), kernels)

@@ -97,7 +97,7 @@ class SparseSynthesis:
         self.enter = first.weight[:, :-1, 0, 0].t().contiguous()
         self.of_step = first.weight[:, -1, 0, 0]
         self.enter_bias = cast(Tensor, first.bias)
-        self.kernels = torch.exp(-t.g).view(-1, 1) * kernels
+        self.kernels = kernels
         small = torch.bfloat16 if t.use_bfloat16 else torch.float32
         self.leave = (last.weight[:, :, 0, 0].t() @ kernels).to(small)
         self.leave_bias = cast(Tensor, last.bias) @ kernels
@@ -120,7 +120,9 @@ class SparseSynthesis:
     def _blocks(self, latents: SparseLatents, h: Tensor, step: float) -> Tensor:
         """The block transform of latents and the trunk's features: (1, 48, 4 h, 4 w)."""
         rows, columns = latents.shape
-        x = latents.times(latents.values * step, self.kernels)
+        of_step = torch.full((1, 1, 1, 1), step, device=h.device, dtype=self.kernels.dtype)
+        gain = torch.exp(-self.transform.log_gain(of_step)).flatten()
+        x = latents.times(latents.values * step * gain[latents.channels], self.kernels)
         more = h.permute(0, 2, 3, 1).reshape(len(x), -1).to(self.leave.dtype) @ self.leave
         x.add_(more, alpha=step).add_(self.leave_bias * step)
         lines = x.view(rows, columns, 4, 4 * 48).transpose(1, 2)

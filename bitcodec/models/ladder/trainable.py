@@ -48,8 +48,10 @@ class LadderFloatModel(LadderModel):
                 mine.load_shorter(cast(PixelDown, theirs))
             else:
                 mine.load_state_dict(theirs.state_dict())
-        for name in ("wa", "ws", "g"):
+        for name in ("wa", "ws"):
             cast(Tensor, getattr(self.transform, name)).copy_(getattr(model.transform, name))
+        self.transform.g.zero_()
+        self.transform.g[: len(model.transform.g)].copy_(model.transform.g)
         restore_context(model.context, self.estimator)
 
     def forward(self, x: Tensor, step: Tensor, task: Any) -> tuple[Tensor, dict[str, float]]:

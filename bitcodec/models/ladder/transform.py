@@ -205,7 +205,7 @@ class Transform(nn.Module):
         kernels = dct_kernels()
         self.wa = nn.Parameter(kernels.clone())
         self.ws = nn.Parameter(kernels.clone())
-        self.g = nn.Parameter(torch.zeros(1, CHANNELS, 1, 1))
+        self.g = nn.Parameter(torch.zeros(c.gain_terms, CHANNELS, 1, 1))
         self.fa, self.fs = _trunk(c.width, c.blocks), _trunk(c.width, c.blocks)
         self.down, self.up = PixelDown(c), PixelUp(c)
         self.use_bfloat16 = False  # bfloat16 in all residual paths
@@ -213,13 +213,26 @@ class Transform(nn.Module):
     def _fast(self, x: Tensor) -> torch.autocast:
         return torch.autocast(x.device.type, torch.bfloat16, enabled=self.use_bfloat16)
 
+    def log_gain(self, step: Tensor) -> Tensor:
+        """log of each channel's gain, a polynomial in l = log(step / 48): (N, 768, 1, 1).
+
+        Without its higher terms the quantisation of a band, relative to the others, would be the
+        same at every rate. As a quantisation matrix that goes with the quality does, it may give
+        low rates to other bands than high ones.
+        """
+        l = torch.log(step / STEP_MIDDLE)  # noqa: E741
+        out = self.g[:1]
+        for index in range(1, len(self.g)):
+            out = out + self.g[index] * l**index
+        return out
+
     def analyze(self, x: Tensor, step: Tensor) -> Tensor:
         """Pixels (N, 3, 16 h, 16 w) to latents in units of the step, (N, 768, h, w)."""
         y0 = blocks_to_latents(x - 128, self.wa) / step
         with self._fast(x):
             h = _enter(cast(nn.Conv2d, self.fa[0]), torch.asinh(y0), step)
             correction = self.fa[1:](h + self.down((x - 128) / 64))
-        y: Tensor = y0 * torch.exp(self.g) + correction.float()
+        y: Tensor = y0 * torch.exp(self.log_gain(step)) + correction.float()
         return y
 
     def synthesize(self, q: Tensor, step: Tensor) -> Tensor:
@@ -246,7 +259,9 @@ class Transform(nn.Module):
         with self._fast(q):
             h = self.fs[1:-1](_enter(cast(nn.Conv2d, self.fs[0]), torch.asinh(q), step))
             correction = self.fs[-1](trim(h, margins, near, 1))
-        y_hat = torch.addcmul(correction.float(), trim(q, margins, near, 1), torch.exp(-self.g))
+        y_hat = torch.addcmul(
+            correction.float(), trim(q, margins, near, 1), torch.exp(-self.log_gain(step))
+        )
         one = len(step) == 1
         x1 = latents_to_fours(y_hat if one else y_hat * step, self.ws * step[0] if one else self.ws)
         with self._fast(q):
