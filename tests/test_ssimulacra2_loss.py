@@ -1,0 +1,92 @@
+"""SSIMULACRA2's weighted sum in the loss, beside the one that the evaluation uses."""
+
+from __future__ import annotations
+
+import dataclasses
+import io
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from torch import Tensor
+
+from bitcodec.errors import TrainingError
+from bitcodec.evaluate.ssimulacra2 import Ssimulacra2
+from bitcodec.models.ladder_config import LadderConfig
+from bitcodec.models.transform import Transform
+from bitcodec.training.ladder_task import LadderTask, mse_of_s
+from bitcodec.training.ssimulacra2 import LEAST_EDGE, score, weighted_sum
+
+SAMPLES = Path(__file__).parent.parent / "samples"
+
+
+def _batch(rgb: np.ndarray) -> Tensor:
+    return torch.from_numpy(rgb).permute(2, 0, 1)[None].double()
+
+
+@pytest.mark.parametrize("name", ["astronaut.png", "coffee.png"])
+@pytest.mark.parametrize("quality", [5, 15, 40, 70, 95])
+def test_it_is_the_metrics_own(name: str, quality: int) -> None:
+    original = Image.open(SAMPLES / name).convert("RGB").crop((0, 0, 400, 384))
+    buffer = io.BytesIO()
+    original.save(buffer, "JPEG", quality=quality)
+    decoded = original.copy()
+    # Equal near the borders, since the two treat them differently: 5 samples at a sixteenth.
+    decoded.paste(Image.open(buffer).crop((96, 96, 304, 288)), (96, 96))
+    x, y = np.array(original), np.array(decoded)
+    s = weighted_sum(_batch(y), _batch(x))
+    assert float(score(s)) == pytest.approx(Ssimulacra2(x)(y), abs=0.2)
+
+
+def test_equal_pictures_have_no_distance_and_gradients_are_finite() -> None:
+    x = _batch(np.array(Image.open(SAMPLES / "chelsea.png").convert("RGB"))[:160, :160]).float()
+    same = x.clone().requires_grad_(True)
+    s = weighted_sum(same, x)
+    s.sum().backward()
+    assert float(s.detach()) < 0.02
+    assert same.grad is not None
+    assert torch.isfinite(same.grad).all()
+    far = (255 - x).requires_grad_(True)
+    weighted_sum(far, x).sum().backward()
+    assert far.grad is not None
+    assert torch.isfinite(far.grad).all()
+    assert float(far.grad.abs().max()) > 0
+
+
+def test_small_crops_are_refused() -> None:
+    x = torch.zeros(1, 3, LEAST_EDGE - 16, LEAST_EDGE)
+    with pytest.raises(TrainingError, match="task.eyes"):
+        weighted_sum(x, x)
+
+
+def test_its_worth_falls_with_the_step() -> None:
+    kappa = mse_of_s(np.array([4.0, 8.0, 30.0, 220.0, 500.0]))
+    assert kappa[0] == kappa[1] == 17.9
+    assert 12.5 < kappa[2] < 15
+    assert kappa[3] == kappa[4] == 6.8
+
+
+def test_the_gain_follows_the_step() -> None:
+    transform = Transform(LadderConfig(gain_terms=3))
+    with torch.no_grad():
+        transform.g[0].fill_(0.5)
+        transform.g[1].fill_(-0.25)
+        transform.g[2].fill_(0.125)
+    step = torch.tensor([48.0, 48.0 * np.e, 48.0 / np.e]).view(3, 1, 1, 1)
+    gain = transform.log_gain(step)
+    assert gain.shape == (3, 768, 1, 1)
+    torch.testing.assert_close(gain[:, 0].flatten(), torch.tensor([0.5, 0.375, 0.875]))
+
+
+def test_gains_learn_at_a_rate_of_their_own() -> None:
+    from bitcodec.training.config import TrainConfig
+
+    task = LadderTask(gain_rate=7.0)
+    model = task.build(TrainConfig(family="ladder", model={"gain_terms": 3}))
+    groups = task.parameter_groups(model, 1e-3)
+    assert [g["scale"] for g in groups] == [1.0, task.kernel_rate, 7.0]
+    assert [p.shape for p in groups[2]["params"]] == [(3, 768, 1, 1)]
+    frozen = dataclasses.replace(task, phase="finish")
+    assert frozen.parameter_groups(model, 1e-3)[2]["params"] == []
