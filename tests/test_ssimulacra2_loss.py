@@ -14,8 +14,8 @@ from torch import Tensor
 
 from bitcodec.errors import TrainingError
 from bitcodec.evaluate.ssimulacra2 import Ssimulacra2
-from bitcodec.models.ladder_config import LadderConfig
-from bitcodec.models.transform import Transform
+from bitcodec.models.ladder.config import LadderConfig
+from bitcodec.models.ladder.transform import Transform
 from bitcodec.training.ladder_task import LadderTask, mse_of_s
 from bitcodec.training.ssimulacra2 import LEAST_EDGE, score, weighted_sum
 
@@ -90,3 +90,21 @@ def test_gains_learn_at_a_rate_of_their_own() -> None:
     assert [p.shape for p in groups[2]["params"]] == [(3, 768, 1, 1)]
     frozen = dataclasses.replace(task, phase="finish")
     assert frozen.parameter_groups(model, 1e-3)[2]["params"] == []
+
+
+def test_weights_with_one_gain_a_channel_go_on_as_they_were() -> None:
+    """Taken into a model whose gains follow the rate, they make the same pictures at first."""
+    from bitcodec.models.ladder.trainable import LadderFloatModel
+    from bitcodec.models.weights import load_weights
+
+    shipped = load_weights(Path(__file__).parent.parent / "weights" / "ladder.safetensors")
+    if shipped.config.gain_terms > 1:
+        pytest.skip("the shipped weights have gains that follow the rate")
+    model = LadderFloatModel(dataclasses.replace(shipped.config, gain_terms=3))
+    model.load_deployed(shipped)
+    shipped.transform.use_bfloat16 = False
+    q = torch.randint(-2, 3, (1, 768, 4, 4), generator=torch.Generator().manual_seed(0)).float()
+    step = torch.full((1, 1, 1, 1), 20.0)
+    with torch.no_grad():
+        before = shipped.transform.synthesize(q, step)
+        torch.testing.assert_close(model.transform.synthesize(q, step), before, atol=0.02, rtol=0)

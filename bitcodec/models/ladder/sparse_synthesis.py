@@ -98,9 +98,8 @@ class SparseSynthesis:
         self.of_step = first.weight[:, -1, 0, 0]
         self.enter_bias = cast(Tensor, first.bias)
         self.kernels = kernels
-        small = torch.bfloat16 if t.use_bfloat16 else torch.float32
-        self.leave = (last.weight[:, :, 0, 0].t() @ kernels).to(small)
-        self.leave_bias = cast(Tensor, last.bias) @ kernels
+        self.small = torch.bfloat16 if t.use_bfloat16 else torch.float32
+        self.last, self.last_bias = last.weight[:, :, 0, 0].t(), cast(Tensor, last.bias)
 
     def parts(
         self, latents: SparseLatents, step: float, margins: Margins = NO_MARGINS
@@ -110,7 +109,7 @@ class SparseSynthesis:
         near = margins.at_most(UP_REACH[1])
         bias = self.enter_bias + self.of_step * math.log(step / STEP_MIDDLE)
         x = latents.times(torch.asinh(latents.values), self.enter).add_(bias)
-        x = x.to(self.leave.dtype).view(1, *latents.shape, -1).permute(0, 3, 1, 2)
+        x = x.to(self.small).view(1, *latents.shape, -1).permute(0, 3, 1, 2)
         with torch.autocast(x.device.type, torch.bfloat16, enabled=t.use_bfloat16):
             h = t.fs[1:-1](x)
             x1 = self._blocks(latents.trimmed(margins, near), trim(h, margins, near, 1), step)
@@ -121,9 +120,12 @@ class SparseSynthesis:
         """The block transform of latents and the trunk's features: (1, 48, 4 h, 4 w)."""
         rows, columns = latents.shape
         of_step = torch.full((1, 1, 1, 1), step, device=h.device, dtype=self.kernels.dtype)
-        gain = torch.exp(-self.transform.log_gain(of_step)).flatten()
-        x = latents.times(latents.values * step * gain[latents.channels], self.kernels)
-        more = h.permute(0, 2, 3, 1).reshape(len(x), -1).to(self.leave.dtype) @ self.leave
-        x.add_(more, alpha=step).add_(self.leave_bias * step)
+        gain = step * torch.exp(-self.transform.log_gain(of_step)).flatten()
+        x = latents.times(latents.values * gain[latents.channels], self.kernels)
+        after = len(self.transform.g) == 1  # see Transform.synthesize_parts
+        kernels = self.kernels * (step if after else gain[:, None])
+        leave = (self.last @ kernels).to(self.small)
+        x.add_(h.permute(0, 2, 3, 1).reshape(len(x), -1).to(self.small) @ leave)
+        x.add_(self.last_bias @ kernels)
         lines = x.view(rows, columns, 4, 4 * 48).transpose(1, 2)
         return lines.reshape(1, 4 * rows, 4 * columns, 48).permute(0, 3, 1, 2)

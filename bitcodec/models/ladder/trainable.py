@@ -6,7 +6,7 @@ from typing import Any, ClassVar, cast
 
 import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from bitcodec.models.ladder.config import LadderConfig
 from bitcodec.models.ladder.context_float import Context
@@ -52,6 +52,11 @@ class LadderFloatModel(LadderModel):
             cast(Tensor, getattr(self.transform, name)).copy_(getattr(model.transform, name))
         self.transform.g.zero_()
         self.transform.g[: len(model.transform.g)].copy_(model.transform.g)
+        if len(model.transform.g) == 1 < len(self.transform.g):
+            last = cast(nn.Conv2d, self.transform.fs[-1])
+            gain = torch.exp(model.transform.g).flatten()
+            last.weight.mul_(gain[:, None, None, None])
+            cast(Tensor, last.bias).mul_(gain)
         restore_context(model.context, self.estimator)
 
     def forward(self, x: Tensor, step: Tensor, task: Any) -> tuple[Tensor, dict[str, float]]:

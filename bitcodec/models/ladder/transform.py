@@ -6,10 +6,10 @@
           |                                            | asinh                     |
           '-- pixel path: stride 4, stride 8 --(+)-- 1x1 --- 4 blocks --- 1x1 -----'
 
-    g_s:  q --- * exp(-g) --(+)-- y_hat --- transposed 16x16 convolution * step --- x1 --(+)-- x_hat
-          |                  |                                                      |     |
-          '-- asinh - 1x1 - 4 blocks - 1x1                                          |     |
-                        '------- pixel path: stride 8, stride 4 (reads x1) ---------------'
+    g_s:  q ---(+)--- * exp(-g) * step --- transposed 16x16 convolution --- x1 --(+)-- x_hat
+          |     |                                                           |     |
+          '-- asinh - 1x1 - 4 blocks - 1x1                                  |     |
+                        '------- pixel path: stride 8, stride 4 (reads x1) -------'
 
 The 16x16 kernels start as an orthonormal DCT-II on opponent colours, the last layer of every
 residual branch starts at zero, so training starts at a classical codec. The step is an input, so
@@ -259,9 +259,11 @@ class Transform(nn.Module):
         with self._fast(q):
             h = self.fs[1:-1](_enter(cast(nn.Conv2d, self.fs[0]), torch.asinh(q), step))
             correction = self.fs[-1](trim(h, margins, near, 1))
-        y_hat = torch.addcmul(
-            correction.float(), trim(q, margins, near, 1), torch.exp(-self.log_gain(step))
-        )
+        gain = torch.exp(-self.log_gain(step))
+        if len(self.g) > 1:
+            y_hat = (trim(q, margins, near, 1) + correction.float()) * gain
+        else:  # weights of the first release are corrected after the gain
+            y_hat = torch.addcmul(correction.float(), trim(q, margins, near, 1), gain)
         one = len(step) == 1
         x1 = latents_to_fours(y_hat if one else y_hat * step, self.ws * step[0] if one else self.ws)
         with self._fast(q):
