@@ -105,9 +105,9 @@ def _zero(conv: nn.Conv2d) -> nn.Conv2d:
     return conv
 
 
-def _trunk(width: int, count: int) -> nn.Sequential:
+def _trunk(width: int, count: int, relu: bool = False) -> nn.Sequential:
     """Coefficients and the step's plane to ``width`` channels, blocks, back to coefficients."""
-    blocks = (DepthwiseBlock(width, std=1e-3) for _ in range(count))
+    blocks = (DepthwiseBlock(width, std=1e-3, relu=relu) for _ in range(count))
     first, last = nn.Conv2d(CHANNELS + 1, width, 1), _zero(nn.Conv2d(width, CHANNELS, 1))
     return nn.Sequential(first, *blocks, last)
 
@@ -206,7 +206,8 @@ class Transform(nn.Module):
         self.wa = nn.Parameter(kernels.clone())
         self.ws = nn.Parameter(kernels.clone())
         self.g = nn.Parameter(torch.zeros(c.gain_terms, CHANNELS, 1, 1))
-        self.fa, self.fs = _trunk(c.width, c.blocks), _trunk(c.width, c.blocks)
+        self.fa = _trunk(c.width, c.blocks)
+        self.fs = _trunk(c.width, c.blocks, relu=c.gain_terms > 1)
         self.down, self.up = PixelDown(c), PixelUp(c)
         self.use_bfloat16 = False  # bfloat16 in all residual paths
 
