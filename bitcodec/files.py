@@ -1,4 +1,4 @@
-"""Reading and writing files so that nothing is lost: atomic writes, lists of inputs, pipes.
+"""Reading and writing files so that nothing is lost: atomic writes, lists of inputs.
 
 Every failure is a FileError with a one-line reason that does not name the file.
 """
@@ -11,13 +11,13 @@ import io
 import os
 import secrets
 import stat
-import sys
 from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import BinaryIO
 
 from bitcodec.errors import FileError
+from bitcodec.streams import is_stream, reason, write_stream
 
 __all__ = [
     "InputFile",
@@ -26,21 +26,9 @@ __all__ = [
     "find_inputs",
     "open_file",
     "read_file",
-    "read_stdin",
-    "write_stdout",
 ]
 
 _EXISTS = "exists already (-f overwrites it)"
-_REASONS = {
-    errno.ENOENT: "no such file or folder",
-    errno.EACCES: "permission denied",
-    errno.EISDIR: "is a folder",
-    errno.ENOSPC: "no space left on the disk",
-    errno.EDQUOT: "disk quota exceeded",
-    errno.EROFS: "the disk is read-only",
-    errno.ENAMETOOLONG: "the file name is too long",
-    errno.EPIPE: "the reader closed the pipe",
-}
 # What a file system without hard links, or a sandbox that forbids them, says.
 _NO_LINKS = {errno.EPERM, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK, errno.EXDEV}
 
@@ -68,18 +56,17 @@ def atomic_write(path: str | os.PathLike[str], data: bytes, *, overwrite: bool) 
     ``path`` never holds a part of the data, whatever stops the program; on an exception of any
     kind (a signal handler's SystemExit too) the temporary file is removed. A symbolic link is
     written through to its target. A file that is replaced hands its mode on; a new one gets the
-    umask's. Pipes and character devices (/dev/null) are written to directly.
+    umask's. Pipes, devices and our own descriptors (/dev/stdout) are written to directly.
 
     FileError where writing fails; where ``path`` is a folder; and, without ``overwrite``, where it
     exists, even if it came into being during the call.
     """
     try:
+        if is_stream(path):
+            write_stream(path, data)
+            return
         target = os.path.realpath(path)
         mode = _mode(target)
-        if mode is not None and (stat.S_ISCHR(mode) or stat.S_ISFIFO(mode)):
-            with open(target, "wb") as device:
-                device.write(data)
-            return
         _check_target(target, mode, overwrite)
         # The name is short, whatever the target's is, and unique, so that removing it is safe.
         name = f".bitcodec-{os.getpid()}-{secrets.token_hex(6)}.tmp"
@@ -97,7 +84,7 @@ def atomic_write(path: str | os.PathLike[str], data: bytes, *, overwrite: bool) 
             raise
         _sync_folder(os.path.dirname(target))
     except (OSError, ValueError) as error:
-        raise FileError(f"cannot write: {_reason(error)}") from error
+        raise FileError(f"cannot write: {reason(error)}") from error
 
 
 @contextlib.contextmanager
@@ -106,12 +93,12 @@ def open_file(path: str | os.PathLike[str]) -> Iterator[BinaryIO]:
     try:
         file = open(path, "rb")
     except (OSError, ValueError) as error:
-        raise FileError(f"cannot read: {_reason(error)}") from error
+        raise FileError(f"cannot read: {reason(error)}") from error
     with file:
         try:
             yield file if file.seekable() else io.BytesIO(file.read())
         except OSError as error:
-            raise FileError(f"cannot read: {_reason(error)}") from error
+            raise FileError(f"cannot read: {reason(error)}") from error
 
 
 def read_file(path: str | os.PathLike[str]) -> bytes:
@@ -120,7 +107,7 @@ def read_file(path: str | os.PathLike[str]) -> bytes:
         with open(path, "rb") as file:
             return file.read()
     except (OSError, ValueError) as error:
-        raise FileError(f"cannot read: {_reason(error)}") from error
+        raise FileError(f"cannot read: {reason(error)}") from error
 
 
 def find_inputs(
@@ -152,35 +139,6 @@ def find_inputs(
                 seen.add(real)
                 inputs.files.append(item)
     return inputs
-
-
-def read_stdin() -> bytes:
-    """All of standard input; FileError where it is closed, a terminal, or fails."""
-    if sys.stdin is None:
-        raise FileError("standard input is closed")
-    if sys.stdin.isatty():
-        raise FileError("standard input is a terminal, not a file or pipe")
-    try:
-        return sys.stdin.buffer.read()
-    except (OSError, ValueError) as error:
-        raise FileError(f"cannot read: {_reason(error)}") from error
-
-
-def write_stdout(data: bytes) -> None:
-    """Write binary data to standard output.
-
-    FileError where it is closed, a terminal, a pipe that nobody reads, or fails otherwise.
-    """
-    if sys.stdout is None:
-        raise FileError("standard output is closed")
-    if sys.stdout.isatty():
-        raise FileError("binary data are not written to a terminal")
-    try:
-        sys.stdout.buffer.write(data)
-        sys.stdout.buffer.flush()
-    except (OSError, ValueError) as error:
-        _abandon_stdout()
-        raise FileError(f"cannot write: {_reason(error)}") from error
 
 
 def _mode(path: str) -> int | None:
@@ -259,7 +217,7 @@ def _in_folder(
     found: list[InputFile] = []
 
     def note(error: OSError) -> None:
-        inputs.errors.append((Path(error.filename), FileError(f"cannot read: {_reason(error)}")))
+        inputs.errors.append((Path(error.filename), FileError(f"cannot read: {reason(error)}")))
 
     before = len(inputs.errors)
     for root, folders, names in os.walk(folder, onerror=note):
@@ -273,20 +231,3 @@ def _in_folder(
         hint = "" if recursive else " (-r looks in sub-folders too)"
         inputs.errors.append((folder, FileError(f"no suitable files in this folder{hint}")))
     return found
-
-
-def _abandon_stdout() -> None:
-    """Point standard output at nothing, or the interpreter complains when it flushes at exit."""
-    with contextlib.suppress(OSError, ValueError):
-        null = os.open(os.devnull, os.O_WRONLY)
-        try:
-            os.dup2(null, sys.stdout.fileno())
-        finally:
-            os.close(null)
-
-
-def _reason(error: Exception) -> str:
-    """One line for an OSError, or for the ValueError of an impossible path."""
-    if isinstance(error, OSError) and error.errno is not None:
-        return _REASONS.get(error.errno) or os.strerror(error.errno).lower()
-    return " ".join(str(error).split())

@@ -57,13 +57,27 @@ def test_usage_errors(run: Run, folder: Path, draw: Draw, args: list[str], reaso
     assert sorted(Path().rglob("*")) == before
 
 
-def test_two_inputs_for_one_output(run: Run, draw: Draw) -> None:
+def test_a_collision_costs_only_the_files_that_collide(run: Run, draw: Draw) -> None:
+    for name in ("a.png", "a.jpg", "b.png"):
+        draw().save(name)
+    code, out, err = run("encode", "--json", "a.png", "b.png", "a.jpg", "-o", "out/")
+    assert code == 1
+    assert tree("out") == ["b.bin"]
+    assert err.count("a.png and a.jpg would all be written to out/a.bin") == 2
+    records = {record["input"]: record for record in map(json.loads, out.splitlines())}
+    assert {name for name in records if "error" in records[name]} == {"a.png", "a.jpg"}
+
+
+def test_an_input_that_is_an_output_of_another_is_kept(run: Run, draw: Draw) -> None:
     draw().save("a.png")
-    draw().save("a.jpg")
-    code, _, err = run("encode", "a.png", "a.jpg", "-o", "out/")
-    assert code == 2
-    assert "a.png and a.jpg would both be written to out/a.bin" in err
-    assert not Path("out").exists()
+    draw().save("b.png")
+    draw().save("a.bin", "PNG")
+    before = Path("a.bin").read_bytes()
+    code, _, err = run("encode", "-f", "a.png", "a.bin", "b.png", "-o", ".")
+    assert code == 1
+    assert "a.bin is an input" in err
+    assert Path("a.bin").read_bytes() == before
+    assert Path("b.bin").exists()
 
 
 def test_input_is_not_overwritten(run: Run, picture: Path) -> None:

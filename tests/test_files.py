@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 
-from bitcodec import files
+from bitcodec import files, streams
 from bitcodec.errors import FileError
 from bitcodec.files import InputFile, atomic_write, find_inputs, read_file
 
@@ -270,7 +270,7 @@ def test_terminated_in_the_middle_of_a_write(tmp_path: Path) -> None:
     target.write_bytes(b"old")
     result = run(f"""
         import os, signal
-        from bitcodec import files
+        from bitcodec import files, streams
         signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
         files.os.fsync = lambda _: os.kill(os.getpid(), signal.SIGTERM)
         files.atomic_write({str(target)!r}, b"new", overwrite=True)
@@ -282,7 +282,7 @@ def test_terminated_in_the_middle_of_a_write(tmp_path: Path) -> None:
 
 WRITE = """
     from bitcodec.errors import FileError
-    from bitcodec.files import write_stdout
+    from bitcodec.streams import write_stdout
     try:
         write_stdout(b"x" * 100)  # so little that it is still in the buffer at exit
     except FileError as error:
@@ -313,7 +313,7 @@ def test_full_disk_behind_stdout_and_behind_a_file() -> None:
 
 
 def test_stdout_takes_bytes_as_they_are() -> None:
-    code = "from bitcodec.files import *; write_stdout(read_stdin())"
+    code = "from bitcodec.streams import *; write_stdout(read_stdin())"
     result = run(code, input=b"\r\n\x89\0\n", stdout=subprocess.PIPE)
     assert (result.returncode, result.stdout, result.stderr) == (0, b"\r\n\x89\0\n", b"")
 
@@ -327,7 +327,7 @@ def test_terminal_is_refused() -> None:
             5,
             b"binary data are not written to a terminal\n",
         )
-        code = "from bitcodec.files import *; read_stdin()"
+        code = "from bitcodec.streams import *; read_stdin()"
         assert b"FileError: standard input is a terminal" in run(code, stdin=terminal).stderr
     finally:
         os.close(main)
@@ -338,7 +338,7 @@ def test_terminal_is_refused() -> None:
 def test_closed_streams(monkeypatch: pytest.MonkeyPatch, name: str) -> None:
     monkeypatch.setattr(sys, name, None)
     with pytest.raises(FileError, match="closed"):
-        files.read_stdin() if name == "stdin" else files.write_stdout(b"")
+        streams.read_stdin() if name == "stdin" else streams.write_stdout(b"")
 
 
 def test_read_file(tmp_path: Path) -> None:

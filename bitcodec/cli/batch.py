@@ -15,7 +15,9 @@ from bitcodec.cli.plan import STREAM, Job, Plan
 from bitcodec.cli.pool import Failure, Outcome, Output, Task, run_tasks
 from bitcodec.cli.reporter import Describe, Reporter
 from bitcodec.errors import BitcodecError, FileError
-from bitcodec.files import atomic_write, read_file, read_stdin, write_stdout
+from bitcodec.files import atomic_write, read_file
+from bitcodec.names import printable
+from bitcodec.streams import is_stream, read_stdin, write_stdout
 
 
 @dataclass(frozen=True)
@@ -81,7 +83,9 @@ def _doable(
     doable: list[Job] = []
     codes: list[int] = []
     for job in jobs:
-        if job.target == STREAM or settings.force or not os.path.isfile(job.target):
+        # A descriptor may be open on a file: then that is not ours to keep or to replace.
+        new = not os.path.isfile(job.target) or is_stream(job.target)
+        if job.target == STREAM or settings.force or new:
             doable.append(job)
         elif settings.skip_existing:
             if _is_stale(job):
@@ -89,7 +93,7 @@ def _doable(
             else:
                 reporter.skipped(job)
         else:
-            reason = f"{job.target} exists already (-f overwrites it)"
+            reason = f"{printable(job.target)} exists already (-f overwrites it)"
             codes.append(reporter.failed(job, Failure(reason, FileError.exit_code)))
     return doable, codes
 
@@ -110,7 +114,7 @@ def _write(job: Job, outcome: Outcome, force: bool, make_folder: bool) -> Outcom
             write_stdout(outcome.data)
         else:
             if make_folder:
-                os.makedirs(os.path.dirname(job.target), exist_ok=True)
+                os.makedirs(os.path.dirname(job.target) or ".", exist_ok=True)
             atomic_write(job.target, outcome.data, overwrite=force)
     except BitcodecError as error:
         return Failure(f"{_name(job)}: {error}", error.exit_code)
@@ -120,7 +124,7 @@ def _write(job: Job, outcome: Outcome, force: bool, make_folder: bool) -> Outcom
 
 
 def _name(job: Job) -> str:
-    return "<stdout>" if job.target == STREAM else job.target
+    return "<stdout>" if job.target == STREAM else printable(job.target)
 
 
 def _check_streams(jobs: Sequence[Job], settings: BatchSettings) -> None:

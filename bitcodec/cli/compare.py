@@ -11,6 +11,7 @@ import click
 from bitcodec.cli.complete import complete_files
 from bitcodec.errors import BitcodecError, FileError, ImageError
 from bitcodec.files import atomic_write, read_file
+from bitcodec.names import printable
 
 
 @click.command("compare")
@@ -51,19 +52,20 @@ def compare_command(
     from bitcodec.evaluate import tables
 
     if output and Path(output).exists() and not force:
-        raise FileError(f"{output}: exists already (-f overwrites it)")
+        raise FileError(f"{printable(output)}: exists already (-f overwrites it)")
     pixels = _original(original)
-    versions, errors = [], []
+    names, versions, errors = [], [], []
     for file in files:
         try:
             versions.append(_version(pixels, file, device, embed=output is not None))
+            names.append(file)
         except BitcodecError as error:
             errors.append(error)
-            click.echo(f"bitcodec: error: {file}: {error}", err=True)
+            click.echo(f"bitcodec: error: {printable(file)}: {error}", err=True)
     if as_json:
-        for item in versions:
-            fields = {name: value for name, value in vars(item).items() if name != "uri"}
-            click.echo(json.dumps({"file": fields.pop("codec"), **fields}))
+        for file, item in zip(names, versions, strict=True):
+            fields = {k: v for k, v in vars(item).items() if k not in ("codec", "uri")}
+            click.echo(json.dumps({"file": file, **fields}))
     elif versions and not quiet:
         click.echo(tables.text_table(_table(versions), 1))
     if output and versions:
@@ -77,7 +79,7 @@ def _original(path: str) -> Any:
     try:
         return load_pixels(Path(path))[0]
     except BitcodecError as error:
-        raise type(error)(f"{path}: {error}") from error
+        raise type(error)(f"{printable(path)}: {error}") from error
 
 
 def _version(pixels: Any, path: str, device: str, *, embed: bool) -> Any:
@@ -92,7 +94,8 @@ def _version(pixels: Any, path: str, device: str, *, embed: bool) -> Any:
     if decoded.shape != pixels.shape:
         (height, width), (h, w) = pixels.shape[:2], decoded.shape[:2]
         raise ImageError(f"is {w}x{h}, the original {width}x{height}")
-    return viewer.version(pixels, decoded, codec=path, setting=setting, size=len(data), embed=embed)
+    name = printable(path)
+    return viewer.version(pixels, decoded, codec=name, setting=setting, size=len(data), embed=embed)
 
 
 def _decode(data: bytes, device: str) -> tuple[Any, str]:
@@ -123,9 +126,10 @@ def _table(versions: list[Any]) -> list[tuple[str, ...]]:
 def _write_page(output: str, original: str, pixels: Any, versions: list[Any], force: bool) -> None:
     from bitcodec.report import page, viewer
 
-    picture = viewer.shown(Path(original).name, pixels, [("as given", tuple(versions))])
+    name = printable(Path(original).name)
+    picture = viewer.shown(name, pixels, [("as given", tuple(versions))])
     text = page.build(
-        title=f"bitcodec compare: {Path(original).name}",
+        title=f"bitcodec compare: {name}",
         intro="PSNR is over RGB. The files need not be of one size: look at the bytes.",
         pictures=[picture],
         tables=[page.Table("Files", _table(versions), 1)],
@@ -133,4 +137,4 @@ def _write_page(output: str, original: str, pixels: Any, versions: list[Any], fo
     try:
         atomic_write(output, text.encode(), overwrite=force)
     except FileError as error:
-        raise FileError(f"{output}: {error}") from error
+        raise FileError(f"{printable(output)}: {error}") from error

@@ -20,6 +20,7 @@ from bitcodec.cli.plan import FILE_SUFFIXES, STREAM, Naming, Plan, plan_jobs
 from bitcodec.cli.pool import Output
 from bitcodec.errors import FileError
 from bitcodec.format import container
+from bitcodec.streams import is_stream
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -114,7 +115,7 @@ def save_bytes(image: Image.Image, format_name: str) -> bytes:
 
 
 def format_of(target: str) -> str:
-    """Pillow's name of the format that a file name asks for; PNG for standard output.
+    """Pillow's name of the format that a file name asks for; PNG for a stream without one.
 
     Raises:
         click.UsageError: Pillow writes no such format.
@@ -124,6 +125,8 @@ def format_of(target: str) -> str:
     from PIL import Image
 
     suffix = Path(target).suffix.lower()
+    if not suffix and is_stream(target):
+        return "PNG"
     name = Image.registered_extensions().get(suffix)
     if name is None or name not in Image.SAVE:
         raise click.UsageError(f"{target}: no picture format has the suffix {suffix!r}")

@@ -15,6 +15,7 @@ from bitcodec.cli.lists import NumberList, words
 from bitcodec.cli.plan import PICTURE_SUFFIXES
 from bitcodec.errors import BitcodecError, FileError
 from bitcodec.files import find_inputs
+from bitcodec.names import printable
 
 if TYPE_CHECKING:  # some of these import torch when they are used
     from bitcodec.evaluate.codecs import Codec
@@ -141,13 +142,13 @@ class _Evaluation:
         curves = [*mean_curves(outcome.rows), *published]
         anchor, rates = self._bd(curves)
         results = Results(outcome, curves, anchor, rates)
-        name = ", ".join(Path(path).name or path for path in self.paths)
+        name = ", ".join(printable(Path(path).name or path) for path in self.paths)
         shown = self._viewer(codecs, outcome)
         write_results(out, results, drawn=drawn, shown=shown, title=f"bitcodec eval: {name}")
         self._say(results, out)
         errors += [str(failure) for failure in outcome.failures]
         for error in errors:
-            click.echo(f"bitcodec: error: {error}", err=True)
+            click.echo(f"bitcodec: error: {printable(error)}", err=True)
         return 1 if errors else 0
 
     def _find(self) -> list[str]:
@@ -156,12 +157,12 @@ class _Evaluation:
         found = find_inputs(
             self.paths, recursive=self.options["recursive"], suffixes=PICTURE_SUFFIXES
         )
-        errors = [f"{path}: {error}" for path, error in found.errors]
+        errors = [f"{printable(path)}: {error}" for path, error in found.errors]
         if not found.files:
             raise FileError(errors[0] if errors else "no pictures")
-        names = [file.relative.as_posix() for file in found.files]
+        names = [printable(file.relative.as_posix()) for file in found.files]
         if len(set(names)) < len(names):  # of two folders: tell them apart by the whole path
-            names = [file.path.as_posix() for file in found.files]
+            names = [printable(file.path.as_posix()) for file in found.files]
         self.jobs: list[Job] = [
             Job(name, file.path) for name, file in zip(names, found.files, strict=True)
         ]
@@ -304,7 +305,8 @@ class _Evaluation:
         if not self.options["quiet"]:
             reused = results.outcome.reused
             click.echo(
-                f"{len(rows) - reused} rows measured, {reused} known from before: {out}", err=True
+                f"{len(rows) - reused} rows measured, {reused} known from before: {printable(out)}",
+                err=True,
             )
 
 

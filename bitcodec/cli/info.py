@@ -13,6 +13,7 @@ from bitcodec.cli.complete import complete_files
 from bitcodec.errors import BitcodecError
 from bitcodec.format import container
 from bitcodec.info import Info, info_of
+from bitcodec.names import printable
 
 _UNITS = {
     "width": "pixels",
@@ -51,7 +52,7 @@ def info_command(inputs: tuple[str, ...], as_json: bool, max_pixels: int | None)
         try:
             _show(source, as_json, max_pixels, named=len(inputs) > 1)
         except BitcodecError as error:
-            click.echo(f"bitcodec: error: {source}: {error}", err=True)
+            click.echo(f"bitcodec: error: {printable(source)}: {error}", err=True)
             if as_json:
                 failed = {"input": source, "error": str(error), "exit_code": error.exit_code}
                 click.echo(json.dumps(failed))
@@ -79,7 +80,7 @@ def _show(source: str, as_json: bool, max_pixels: int | None, *, named: bool) ->
 
 def _print(source: str, info: Info, *, intact: bool, named: bool) -> None:
     if named:
-        click.echo(f"{source}:")
+        click.echo(f"{printable(source)}:")
     fields: dict[str, Any] = {**dataclasses.asdict(info), "intact": intact}
     for name, value in fields.items():
         if value is None:

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import contextlib
 import importlib
+import io
 import os
 import signal
 import sys
+import threading
 from collections.abc import Iterator, Sequence
 from types import FrameType
 from typing import Any, NoReturn
@@ -16,6 +18,7 @@ from click.shell_completion import CompletionItem
 
 from bitcodec import __version__
 from bitcodec.errors import BitcodecError, FileError
+from bitcodec.names import printable
 
 # Name -> (module, attribute, one-line help). The help stands here so that `bitcodec --help` need
 # not import the modules; a test keeps the two the same.
@@ -104,7 +107,7 @@ def main(args: Sequence[str] | None = None) -> int:
         The exit code.
     """
     try:
-        with _sigterm_raises():
+        with _sigterm_raises(), _prints_anything():
             code = _run(args)
             _flush()
             return code
@@ -125,10 +128,10 @@ def _run(args: Sequence[str] | None) -> int:
         return result if isinstance(result, int) else 0
     except click.UsageError as error:
         where = error.ctx.command_path if error.ctx else "bitcodec"
-        _say(error.format_message(), f"Try '{where} --help' for help.")
+        _say(_lines(error.format_message()), f"Try '{where} --help' for help.")
         return error.exit_code
     except click.ClickException as error:
-        _say(error.format_message())
+        _say(_lines(error.format_message()))
         return error.exit_code
     except SystemExit as error:
         # click exits on its own for shell completion, and with 1 for a broken pipe.
@@ -138,7 +141,7 @@ def _run(args: Sequence[str] | None) -> int:
     except click.Abort as error:
         _raise_interrupt(error)
     except BitcodecError as error:
-        _say(str(error))
+        _say(printable(str(error)))
         return error.exit_code
 
 
@@ -146,6 +149,11 @@ def _raise_interrupt(abort: click.Abort) -> NoReturn:
     """Undo click's turning of KeyboardInterrupt into Abort."""
     cause = abort.__cause__
     raise cause if isinstance(cause, KeyboardInterrupt) else KeyboardInterrupt
+
+
+def _lines(message: str) -> str:
+    """click's lists of choices have lines; names in its messages are quoted."""
+    return "\n".join(printable(line.replace("\t", "  ")) for line in message.splitlines())
 
 
 def _say(message: str, hint: str | None = None) -> None:
@@ -161,15 +169,34 @@ def _flush() -> None:
 
 
 @contextlib.contextmanager
+def _prints_anything() -> Iterator[None]:
+    """What standard output's encoding does not have is escaped there, as on standard error."""
+    stream = sys.stdout
+    if not isinstance(stream, io.TextIOWrapper) or stream.errors != "strict":
+        yield
+        return
+    stream.reconfigure(errors="backslashreplace")
+    try:
+        yield
+    finally:
+        stream.reconfigure(errors="strict")
+
+
+@contextlib.contextmanager
 def _sigterm_raises() -> Iterator[None]:
+    """Not off the main thread, where Python takes no signals."""
+
     def handler(number: int, frame: FrameType | None) -> NoReturn:
         raise Terminated
 
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
     before = signal.signal(signal.SIGTERM, handler)
     try:
         yield
     finally:
-        signal.signal(signal.SIGTERM, before)
+        signal.signal(signal.SIGTERM, before or signal.SIG_DFL)  # None: set by other than Python
 
 
 if __name__ == "__main__":

@@ -7,6 +7,7 @@ import json
 import click
 
 from bitcodec.models import registry
+from bitcodec.names import printable
 
 
 @click.command("models")
@@ -18,7 +19,7 @@ def models_command(as_json: bool) -> None:
     package; where a name occurs twice, the first one wins.
     """
     entries, damaged = registry.scan()
-    width = max((len(entry.name) for entry in entries), default=4)
+    width = max((len(printable(entry.name)) for entry in entries), default=4)
     for entry in entries:
         if as_json:
             record = {
@@ -32,10 +33,10 @@ def models_command(as_json: bool) -> None:
             click.echo(json.dumps(record))
         else:
             click.echo(
-                f"{entry.name:<{width}}  {entry.family:<6}  {entry.model_id.hex()}  "
-                f"{entry.size:>10} bytes  {entry.path}"
+                f"{printable(entry.name):<{width}}  {entry.family:<6}  {entry.model_id.hex()}  "
+                f"{entry.size:>10} bytes  {printable(entry.path)}"
             )
     for path, error in damaged:
-        click.echo(f"bitcodec: note: {path}: {error}", err=True)
+        click.echo(f"bitcodec: note: {printable(path)}: {error}", err=True)
     if not entries:
         click.echo(f"bitcodec: note: no models; {registry.ENVIRONMENT} names folders", err=True)

@@ -3,21 +3,52 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Collection, Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Iterator, Sequence
+from dataclasses import dataclass, replace
+from functools import lru_cache
 from pathlib import Path
 
 import click
 
 from bitcodec.errors import FileError
 from bitcodec.files import find_inputs
+from bitcodec.names import printable
+from bitcodec.streams import is_stream, own_descriptor
 
 STREAM = "-"
 FILE_SUFFIXES = frozenset({".bin", ".bitc"})
-# Formats that hold photographs; a file of another suffix can still be named on its own.
-PICTURE_SUFFIXES = frozenset(
-    ".avif .bmp .gif .jp2 .jpeg .jpg .pgm .png .pnm .ppm .qoi .tga .tif .tiff .webp".split()
+# Pictures that Pillow does not read without help: refused as outputs, and named where they fail.
+_OTHER_PICTURES = frozenset(
+    ".arw .cr2 .cr3 .dng .heic .heics .heif .heifs .hif .jxl .jxr .nef .orf .raf .rw2".split()
 )
+_COMMON = frozenset(".avif .bmp .gif .jp2 .jpeg .jpg .png .ppm .tif .tiff .webp".split())
+# Films, data and drawings that Pillow knows by name but makes no pixels of.
+_NO_PICTURES = frozenset({"MPEG", "EPS", "WMF", "BUFR", "GRIB", "HDF5", "BITCODEC"})
+
+
+class _PictureSuffixes(Collection[str]):
+    """All suffixes of pictures, ".jpg" and the like; Pillow's plugins are loaded if need be."""
+
+    def __contains__(self, suffix: object) -> bool:
+        return suffix in _COMMON or suffix in _all_pictures()
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(_all_pictures())
+
+    def __len__(self) -> int:
+        return len(_all_pictures())
+
+
+@lru_cache(maxsize=1)
+def _all_pictures() -> frozenset[str]:
+    from PIL import Image
+
+    known = Image.registered_extensions()  # loads the plugins
+    readable = {s for s, name in known.items() if name in Image.OPEN and name not in _NO_PICTURES}
+    return frozenset(readable) | _COMMON | _OTHER_PICTURES
+
+
+PICTURE_SUFFIXES: Collection[str] = _PictureSuffixes()  #: a file of another can still be named
 
 
 @dataclass(frozen=True)
@@ -34,7 +65,7 @@ class Plan:
 
     Attributes:
         jobs: the files, in order.
-        missing: inputs that cannot even be found, each with its reason.
+        missing: inputs that cannot be found, or have no output, each with its reason.
         makes_folders: whether the folders of outputs are made, as ``-o DIR/`` promises.
     """
 
@@ -78,6 +109,8 @@ def plan_jobs(
 ) -> Plan:
     """Pair inputs with outputs.
 
+    Of several inputs, those whose outputs are the same, or are inputs, come back as missing.
+
     Args:
         inputs: the bare arguments: IN, IN OUT, or with ``output`` any number.
         output: what ``-o`` says: a folder, or a file for a single input.
@@ -85,8 +118,7 @@ def plan_jobs(
         naming: names and suffixes of this direction.
 
     Raises:
-        click.UsageError: two inputs for one output, an input that would be overwritten,
-            several inputs without ``-o``, ...
+        click.UsageError: a single input that would be overwritten, several without ``-o``, ...
     """
     if output is None:
         plan = Plan((_bare(inputs, naming),))
@@ -94,8 +126,14 @@ def plan_jobs(
         plan = _into_folder(inputs, output, recursive, naming)
     else:
         plan = Plan((Job(inputs[0], _checked(output, naming)),))
-    _refuse_clashes(plan.jobs)
-    return plan
+    clashes = dict(_clashes(plan.jobs))
+    if clashes and len(plan.jobs) == 1:
+        raise click.UsageError(next(iter(clashes.values())))
+    return replace(
+        plan,
+        jobs=tuple(job for job in plan.jobs if job not in clashes),
+        missing=(*plan.missing, *((job.source, FileError(clashes[job])) for job in clashes)),
+    )
 
 
 def _bare(inputs: Sequence[str], naming: Naming) -> Job:
@@ -112,7 +150,9 @@ def _bare(inputs: Sequence[str], naming: Naming) -> Job:
 
 
 def _checked(target: str, naming: Naming) -> str:
-    if target != STREAM and os.path.isdir(target):
+    if target == STREAM or own_descriptor(target) == 1:  # /dev/stdout
+        return STREAM
+    if os.path.isdir(target):
         raise click.UsageError(f"{target} is a folder: use -o {target}/")
     if Path(target).suffix.lower() in naming.refused:
         raise click.UsageError(f"{target}: {naming.reason}")
@@ -144,17 +184,18 @@ def _into_folder(inputs: Sequence[str], output: str, recursive: bool, naming: Na
     )
 
 
-def _refuse_clashes(jobs: Sequence[Job]) -> None:
-    sources = {os.path.realpath(job.source): job.source for job in jobs if job.source != STREAM}
-    targets: dict[str, str] = {}
+def _clashes(jobs: Sequence[Job]) -> Iterator[tuple[Job, str]]:
+    """Jobs that cannot be done without loss, each with the reason."""
+    sources = {os.path.realpath(job.source) for job in jobs if job.source != STREAM}
+    same: dict[str, list[Job]] = {}
     for job in jobs:
-        if job.target == STREAM:
-            continue
-        key = os.path.realpath(job.target)
-        if key in sources:
-            raise click.UsageError(f"{job.target} is an input: it would be overwritten")
-        if key in targets:
-            raise click.UsageError(
-                f"{targets[key]} and {job.source} would both be written to {job.target}"
-            )
-        targets[key] = job.source
+        if job.target != STREAM and not is_stream(job.target):
+            same.setdefault(os.path.realpath(job.target), []).append(job)
+    for target, those in same.items():
+        shown = printable(those[0].target)
+        for job in those:
+            if target in sources:
+                yield job, f"{shown} is an input: it would be overwritten"
+            elif len(those) > 1:
+                names = " and ".join(printable(other.source) for other in those)
+                yield job, f"{names} would all be written to {shown}"

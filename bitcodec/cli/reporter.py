@@ -12,6 +12,7 @@ from tqdm import tqdm
 
 from bitcodec.cli.plan import STREAM, Job
 from bitcodec.cli.pool import Failure, Output
+from bitcodec.names import printable
 
 _SUMMED = ("input_bytes", "output_bytes", "pixels", "seconds")
 Describe = Callable[[Mapping[str, Any]], str]
@@ -77,7 +78,7 @@ class Reporter:
         """A file has failed; returns its exit code. Failures are told even with --quiet."""
         self.failures += 1
         source = _shown(job.source, "stdin")
-        self._line(f"bitcodec: error: {source}: {failure.reason}", always=True)
+        self._line(f"bitcodec: error: {source}: {printable(failure.reason)}", always=True)
         if failure.detail and self.verbose:
             self._line(failure.detail, always=True)
         error = {"error": failure.reason, "exit_code": failure.exit_code}
@@ -87,7 +88,7 @@ class Reporter:
     def skipped(self, job: Job) -> None:
         """A file's output exists and is to be left as it is."""
         self.skips += 1
-        self._line(f"{job.source}: skipped, {job.target} exists")
+        self._line(f"{printable(job.source)}: skipped, {printable(job.target)} exists")
         self._finish({"input": job.source, "output": job.target, "skipped": True})
 
     def _total(self) -> None:
@@ -109,4 +110,4 @@ class Reporter:
 
 
 def _shown(path: str, stream: str) -> str:
-    return f"<{stream}>" if path == STREAM else path
+    return f"<{stream}>" if path == STREAM else printable(path)

@@ -10,6 +10,7 @@ import click
 
 from bitcodec.cli.allocator import keep_freed_memory
 from bitcodec.errors import TrainingError
+from bitcodec.names import printable
 
 
 @click.command("train")
@@ -83,5 +84,5 @@ def train_command(
     )
     if not quiet:
         best = f", best score {result.best:.5f}" if math.isfinite(result.best) else ""
-        click.echo(f"{out}: {result.steps} steps done{best}", err=True)
+        click.echo(f"{printable(out)}: {result.steps} steps done{best}", err=True)
     return 0

@@ -24,6 +24,7 @@ from bitcodec.files import atomic_write
 from bitcodec.models.base import Model
 from bitcodec.models.processor import has_bfloat16
 from bitcodec.models.weights import build, load_weights, save_weights
+from bitcodec.names import printable
 from bitcodec.training.config import OptimConfig, TrainConfig, dump_config
 from bitcodec.training.data import CropSource, load_pictures
 from bitcodec.training.soap import Soap
@@ -308,7 +309,7 @@ def train(
     trainer = Trainer(config, out, device, quiet)
     if not trainer.quiet:
         for line in trainer.skipped:
-            print(f"bitcodec: skipped {line}", file=sys.stderr)
+            print(f"bitcodec: skipped {printable(line)}", file=sys.stderr)
     if trainer.rank == 0:
         out.mkdir(parents=True, exist_ok=True)
         atomic_write(out / "config.toml", dump_config(config).encode(), overwrite=True)
