@@ -110,3 +110,41 @@ def test_weights_with_one_gain_a_channel_go_on_as_they_were() -> None:
     with torch.no_grad():
         before = shipped.transform.synthesize(q, step)
         torch.testing.assert_close(model.transform.synthesize(q, step), before, atol=0.02, rtol=0)
+
+
+def test_a_map_of_one_step_is_that_step() -> None:
+    from bitcodec.models.ladder.trainable import LadderFloatModel
+
+    torch.manual_seed(0)
+    model = LadderFloatModel(LadderConfig(gain_terms=3))
+    for p in model.parameters():
+        p.data += 0.01 * torch.randn_like(p)
+    x = 255 * torch.rand(2, 3, 64, 48)
+    step = torch.tensor([10.0, 70.0]).view(2, 1, 1, 1)
+    as_map = step.expand(2, 1, 4, 3).contiguous()
+    with torch.no_grad():
+        y = model.transform.analyze(x, step)
+        torch.testing.assert_close(model.transform.analyze(x, as_map), y, rtol=1e-3, atol=1e-3)
+        q = torch.round(y)
+        for one, other in zip(model.estimator(q, step), model.estimator(q, as_map), strict=True):
+            torch.testing.assert_close(other, one, rtol=1e-3, atol=1e-4)
+        picture = model.transform.synthesize(q, step)
+        again = model.transform.synthesize(q, as_map)
+        torch.testing.assert_close(again, picture, rtol=1e-3, atol=0.05)
+
+
+def test_blocks_of_a_map_weigh_as_their_own_steps_do() -> None:
+    task = LadderTask(maps=1.0)
+    x = torch.zeros(3, 3, 192, 160)
+    step = task._step(x, np.random.default_rng(0))
+    assert step.shape == (3, 1, 12, 10)
+    assert torch.equal(step[:, :, :4, :4], step[:, :, :1, :1].expand(3, 1, 4, 4))
+    assert len(step[0].unique()) == 9
+    from bitcodec.training.ladder_task import _weigh
+
+    pixels = torch.rand(1, 1, 16, 32, requires_grad=True)
+    out = _weigh(pixels, torch.tensor([[[[0.5, 2.0]]]]))
+    torch.testing.assert_close(out, pixels)
+    out.sum().backward()
+    assert pixels.grad is not None
+    assert torch.equal(pixels.grad[0, 0, 0, ::16], torch.tensor([0.5, 2.0]))

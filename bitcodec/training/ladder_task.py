@@ -35,6 +35,8 @@ from bitcodec.training.tasks import Task, Validation, measure
 
 Phase = Literal["joint", "decoder", "context", "finish"]
 
+_MAP_SPREAD = 0.3  #: standard deviation of log(step) over the blocks of a map
+
 #: MSE a unit of 1 - MS-SSIM along the rate-distortion curve, on valid: 1880 at 2 bpp, 2050 at 0.7
 MSE_OF_MS_SSIM = 2000.0
 
@@ -71,6 +73,15 @@ def choose(y: Tensor, mu: Tensor, s: Tensor, rdo: float) -> Tensor:
     return best
 
 
+def _weigh(x: Tensor, weight: Tensor) -> Tensor:
+    """x (N, C, 16 h, 16 w) itself, its gradient multiplied by weight (N, 1, h, w).
+
+    So each block of a map of steps has the lam of its own step in every part of the distortion.
+    """
+    weight = weight.repeat_interleave(16, 2).repeat_interleave(16, 3)
+    return weight * x + ((1 - weight) * x).detach()
+
+
 @dataclass(frozen=True)
 class LadderTask(Task):
     """Options of the rate-distortion loss.
@@ -86,6 +97,7 @@ class LadderTask(Task):
         similarity: the share m of MS-SSIM in the distortion; crops must then be of 176 pixels
             or more.
         eyes: the share e of SSIMULACRA2's weighted sum in the distortion.
+        maps: the share of crops in which every block of 64 pixels has a step of its own.
         gain_rate: the channels' gains learn at this multiple of the learning rate.
         quantized: round the context model as its integer form does (context phase).
         kernel_rate: the 16x16 kernels learn at this share of the learning rate.
@@ -99,6 +111,7 @@ class LadderTask(Task):
     trade: float = TRADE
     similarity: float = 0.0
     eyes: float = 0.0
+    maps: float = 0.0
     gain_rate: float = 5.0
     quantized: bool = False
     rdo: float = 0.0
@@ -148,8 +161,13 @@ class LadderTask(Task):
 
     def _step(self, x: Tensor, rng: np.random.Generator) -> Tensor:
         low, high = math.log(self.low), math.log(self.high)
-        step = np.exp(rng.uniform(low, high, len(x))).astype(np.float32)
-        return torch.from_numpy(step).to(x.device)[:, None, None, None]
+        middle = rng.uniform(low, high, len(x))[:, None, None, None]
+        if self.maps > 0:
+            h, w = (edge // 16 for edge in x.shape[2:])
+            blocks = rng.normal(0, _MAP_SPREAD, (len(x), 1, -(-h // 4), -(-w // 4)))
+            blocks *= rng.random((len(x), 1, 1, 1)) < self.maps
+            middle = middle + blocks.repeat(4, 2).repeat(4, 3)[:, :, :h, :w]
+        return torch.from_numpy(np.exp(middle).astype(np.float32)).to(x.device)
 
     def loss(
         self, model: nn.Module, x: Tensor, rng: np.random.Generator
@@ -183,7 +201,8 @@ class LadderTask(Task):
                 level = choose(y, mu, s, self.rdo)
         q = y + (level - y).detach()
         bpp = mse = torch.zeros((), device=x.device)
-        weight = 1 / (0.3 + 20 / step.flatten())
+        middle = torch.exp(torch.log(step).mean((1, 2, 3)))
+        weight = 1 / (0.3 + 20 / middle)
         loss = torch.zeros((), device=x.device)
         if self.phase != "decoder":
             seen = q if frozen else y + torch.rand_like(y) - 0.5
@@ -193,15 +212,17 @@ class LadderTask(Task):
             bpp = each.detach().mean()
         if self.phase != "context":
             x_hat = model.transform.synthesize(q, step)
+            if step.shape[2:] != (1, 1):
+                x_hat = _weigh(x_hat, (middle[:, None, None, None] / step).square())
             error = (x_hat - x).square().flatten(1).mean(1)
             mse = error.detach().mean()
             error = (1 - self.similarity - self.eyes) * error
             if self.similarity > 0:
                 error = error + self.similarity * MSE_OF_MS_SSIM * dissimilarity(x_hat, x)
             if self.eyes > 0:
-                kappa = torch.from_numpy(mse_of_s(step.flatten().cpu().numpy())).to(error)
+                kappa = torch.from_numpy(mse_of_s(middle.cpu().numpy())).to(error)
                 error = error + self.eyes * kappa * weighted_sum(x_hat, x)
-            loss = loss + (weight * self.trade / step.flatten().square() * error).mean()
+            loss = loss + (weight * self.trade / middle.square() * error).mean()
         psnr = 10 * math.log10(65025 / max(1e-9, float(mse))) if self.phase != "context" else 0.0
         return loss, {"bpp": float(bpp), "psnr": psnr}
 

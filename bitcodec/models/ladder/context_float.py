@@ -104,7 +104,7 @@ class Context(nn.Module):
         self.heads = nn.ModuleList(Head(group.size, state, self.config.hidden) for group in GROUPS)
 
     def start(self, step: Tensor, h: int, w: int) -> Tensor:
-        """The state before anything is decoded; step (N, 1, 1, 1)."""
+        """The state before anything is decoded; step (N, 1, 1, 1) or a map (N, 1, h, w)."""
         s = self.base + self.dl * torch.log(step / STEP_MIDDLE)
         s = s.expand(-1, -1, h, w)
         return s.contiguous(memory_format=torch.channels_last)  # what convolutions are fastest in
@@ -121,7 +121,7 @@ class Context(nn.Module):
 
         Args:
             q: latents (N, 768, h, w), rounded or with uniform noise.
-            step: (N, 1, 1, 1).
+            step: (N, 1, 1, 1) or a map (N, 1, h, w).
             quantized: round as the integer form does; q must then be integers.
 
         Returns:

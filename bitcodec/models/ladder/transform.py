@@ -178,26 +178,27 @@ class PixelUp(nn.Module):
 
 
 def _enter(first: nn.Conv2d, x: Tensor, step: Tensor) -> Tensor:
-    """A trunk's first layer, 1x1, on x, companded by asinh, and a plane of the step.
-
-    The plane is the same everywhere, so it is a bias: one of each picture's own.
-    """
+    """A trunk's first layer, 1x1, on x, companded by asinh, and a plane of the step."""
     x = x.contiguous(memory_format=torch.channels_last)  # and so all layers after it
-    of_step = first.weight[:, -1, 0, 0] * torch.log(step / STEP_MIDDLE).flatten(1)
-    bias = cast(Tensor, first.bias) + of_step
-    weight = first.weight[:, :-1]
-    if len(bias) == 1:
-        return F.conv2d(x, weight, bias[0])
-    return F.conv2d(x, weight) + bias[:, :, None, None]
+    weight, of_step = first.weight[:, :-1], first.weight[:, -1:]
+    plane = torch.log(step / STEP_MIDDLE)
+    if step.numel() == 1:  # the same everywhere: a part of the bias
+        return F.conv2d(x, weight, cast(Tensor, first.bias) + of_step.flatten() * plane.flatten())
+    return F.conv2d(x, weight, first.bias) + F.conv2d(plane, of_step)
 
 
 def correction_scale(step: Tensor) -> Tensor:
-    """Grey levels a unit of what the pixel path of g_s puts out."""
+    """Grey levels a unit of what the pixel path of g_s puts out, at stride 4 for a map."""
+    if step.shape[2:] != (1, 1):
+        step = step.repeat_interleave(4, 2).repeat_interleave(4, 3)
     return step * (128 / STEP_MIDDLE)
 
 
 class Transform(nn.Module):
-    """g_a and g_s. Pixels are 0..255 here; ``step`` is (N, 1, 1, 1), positive."""
+    """g_a and g_s.
+
+    Pixels are 0..255 here; ``step`` is positive, (N, 1, 1, 1) or a map (N, 1, h, w).
+    """
 
     def __init__(self, config: LadderConfig | None = None) -> None:
         super().__init__()
@@ -265,7 +266,7 @@ class Transform(nn.Module):
             y_hat = (trim(q, margins, near, 1) + correction.float()) * gain
         else:  # weights of the first release are corrected after the gain
             y_hat = torch.addcmul(correction.float(), trim(q, margins, near, 1), gain)
-        one = len(step) == 1
+        one = step.numel() == 1
         x1 = latents_to_fours(y_hat if one else y_hat * step, self.ws * step[0] if one else self.ws)
         with self._fast(q):
             correction = self.up(h, x1, margins)
