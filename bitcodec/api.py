@@ -13,14 +13,13 @@ import numpy as np
 import torch
 from PIL import Image
 
-from bitcodec.codec.decode import View, decode_parts, parts_of, parts_of_file
+from bitcodec.codec.decode import Decoded, Missing, crop_box
+from bitcodec.codec.decode import decode as decode_source
 from bitcodec.codec.encode import DEFAULT_EFFORT, DEFAULT_TILE, encode_picture
 from bitcodec.codec.preview import reduction
 from bitcodec.codec.target import encode_to_target
 from bitcodec.errors import BitcodecError, ImageError, TargetError
-from bitcodec.format import container
-from bitcodec.format.container import DEFAULT_MAX_PIXELS
-from bitcodec.format.header import Header
+from bitcodec.format.container import DEFAULT_MAX_PIXELS, Source
 from bitcodec.models import registry
 from bitcodec.models.base import Model
 from bitcodec.models.weights import load_weights
@@ -196,15 +195,12 @@ def decode(
         BitcodecError: the crop is not inside the picture, or there is no such scale.
         OSError: reading ``data`` fails.
     """
-    view = View(crop, reduction(scale))
-    if crop is not None:
-        file = io.BytesIO(data) if isinstance(data, bytes) else data
-        parts = parts_of_file(file, container.load_header(file, max_pixels=max_pixels))
-    else:
-        data = data if isinstance(data, bytes) else data.read()
-        parts = parts_of(container.read(data, max_pixels=max_pixels))
-    loaded = _model_of(parts.header, model, device)
-    return images.to_pil(decode_parts(parts, loaded, view, max_pixels=max_pixels))
+    file = io.BytesIO(data) if isinstance(data, bytes) else data
+    source = Source(file, max_pixels=max_pixels)
+    if crop is None:
+        source.check()
+    done = _decode(source, model, device, max_pixels, crop, scale, "error")
+    return images.to_pil(done.picture)
 
 
 def decode_partial(
@@ -226,12 +222,9 @@ def decode_partial(
         names of what is lost, in the order of the file: "tile 0", ..., "alpha", "icc", "exif",
         or "end of file" where all of these are whole. The list is empty for an intact file.
     """
-    view = View(crop, reduction(scale))
-    partial, lost = container.read_partial(data, max_pixels=max_pixels)
-    loaded = _model_of(partial.header, model, device)
-    undecodable: list[str] = []
-    picture = decode_parts(parts_of(partial), loaded, view, max_pixels=max_pixels, lost=undecodable)
-    return images.to_pil(picture), sorted({*lost, *undecodable}, key=_file_order)
+    source = Source.of(data, max_pixels=max_pixels)
+    done = _decode(source, model, device, max_pixels, crop, scale, "fill")
+    return images.to_pil(done.picture), sorted({*source.damaged(), *done.lost}, key=_file_order)
 
 
 def _file_order(name: str) -> tuple[bool, int, str]:
@@ -240,5 +233,16 @@ def _file_order(name: str) -> tuple[bool, int, str]:
     return not number.isdigit(), int(number) if number.isdigit() else 0, name
 
 
-def _model_of(header: Header, model: str | Model | None, device: str) -> Model:
-    return model if isinstance(model, Model) else cached_model(model or header.model_id, device)
+def _decode(
+    source: Source,
+    model: str | Model | None,
+    device: str,
+    max_pixels: int,
+    crop: tuple[int, int, int, int] | None,
+    scale: float,
+    missing: Missing,
+) -> Decoded:
+    reduce, header = reduction(scale), source.header
+    loaded = model if isinstance(model, Model) else cached_model(model or header.model_id, device)
+    box = crop_box(header, crop)
+    return decode_source(source, loaded, box, reduce, max_pixels=max_pixels, missing=missing)

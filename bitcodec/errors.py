@@ -39,6 +39,9 @@ __all__ = [
 ]
 
 
+DEFAULT_MAX_PIXELS = 2**28  #: of a picture; with more it is a LimitError, unless more are allowed
+
+
 class BitcodecError(Exception):
     """Base of everything that bitcodec raises on purpose; ``exit_code`` is the command's."""
 

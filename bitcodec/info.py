@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from bitcodec.errors import UnknownModelError
 from bitcodec.format import container
-from bitcodec.format.container import Layout
+from bitcodec.format.container import Coder, Layout
 from bitcodec.models import registry
 
 
@@ -35,7 +35,7 @@ class Info:
         bpp: 8 * file_size / (width * height).
         ratio_raw: raw 8-bit RGB bytes / file_size.
         numel_ratio: numel(bits) / numel(image), the figure of the report that ``sign`` comes
-            from; None for other families, whose latent bits are not all sent.
+            from; None where the coder is "ranged": such files do not hold every latent bit.
     """
 
     version: int
@@ -82,8 +82,8 @@ def info_of(layout: Layout) -> Info:
         entry = None
     pixels = header.width * header.height
     numel_ratio = None
-    if entry is not None and entry.family == "sign":
-        columns, rows = header.latent_grid
+    if header.coder is Coder.PACKED:
+        rows, columns = header.tiling.latents.shape
         numel_ratio = header.rate * columns * rows / (3 * pixels)
     return Info(
         version=container.VERSION,
@@ -95,7 +95,7 @@ def info_of(layout: Layout) -> Info:
         rate=header.rate,
         coder=header.coder.name.lower(),
         tile=header.tile,
-        tiles=header.tile_count,
+        tiles=header.tiling.count,
         grey=header.grey,
         header_size=layout.header_size,
         payload_size=sum(span.length for span in layout.tiles),

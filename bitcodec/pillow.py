@@ -50,21 +50,21 @@ class BitcodecImageFile(ImageFile.ImageFile):
     def _open(self) -> None:
         file = self._file()
         try:
-            layout = container.load_header(file)
+            source = container.Source(file)
         except ContainerError as error:
             raise SyntaxError(str(error)) from error  # Pillow's word for "not mine, or broken"
-        header = layout.header
+        header = source.header
         self._size = header.width, header.height
-        self._mode = ("L" if header.grey else "RGB") + ("" if layout.alpha is None else "A")
+        self._mode = ("L" if header.grey else "RGB") + ("" if source.layout.alpha is None else "A")
         self.info["model_id"] = header.model_id.hex()
         self.info["rate"] = header.rate
         # Damage behind the header is reported by load(), as other plugins do.
         with contextlib.suppress(ContainerError):
-            icc = container.load_section(file, layout, "icc")
+            icc = source.section("icc")
             if icc is not None:
                 self.info["icc_profile"] = icc
         with contextlib.suppress(ContainerError):
-            exif = container.load_section(file, layout, "exif")
+            exif = source.section("exif")
             if exif is not None:
                 self.info["exif"] = _EXIF_PREFIX + exif
         self.tile = [ImageFile._Tile("raw", (0, 0, *self.size), 0, self.mode)]

@@ -34,7 +34,7 @@ def latents_hash(data: bytes) -> str:
     model = load_weights(find_by_id(parts.header.model_id).path)
     digest = hashlib.sha256()
     for index, payload in enumerate(parts.tiles):
-        x0, y0, x1, y1 = parts.header.latent_box(index)
+        x0, y0, x1, y1 = parts.header.tiling.latent_box(index)
         q = model.decode_tile(payload, (y1 - y0, x1 - x0), parts.header.rate)
         digest.update(np.ascontiguousarray(q, np.int32).tobytes())
     return digest.hexdigest()[:16]

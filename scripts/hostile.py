@@ -83,7 +83,7 @@ def reseal(data: bytes) -> bytes:
         flags = cursor.unsigned(1)
         header = Header.parse(cursor, grey=False)
         header.check_tiles()
-        for _ in range(header.tile_count + (flags & 7).bit_count()):
+        for _ in range(header.tiling.count + (flags & 7).bit_count()):
             places.append((cursor.varint(), cursor.position))
             cursor.take(4)
         offset = cursor.position + 4
@@ -110,7 +110,7 @@ def exercise(data: bytes, models: dict[Coder, Model]) -> bool:
     except BitcodecError:
         header = None
     if header is None:
-        for read in (container.read, container.read_partial):
+        for read in (container.read, container.Source.of):
             try:
                 read(data)
             except BitcodecError:
@@ -223,7 +223,7 @@ def write_corpus(folder: Path) -> None:
         "claim-long": Header(bytes(8), 2**24, 1, 16, Coder.PACKED, 2**16),
     }
     for name, header in worries.items():
-        tiles = tuple(bytes(4) for _ in range(min(header.tile_count, 4096)))
+        tiles = tuple(bytes(4) for _ in range(min(header.tiling.count, 4096)))
         files[f"{name}.bin"] = container.write(container.Container(header, tiles))
     noise = np.random.default_rng(0).integers(0, 256, 400, np.uint8).tobytes()
     header = Header(bytes(8), 30, 20, 5000, Coder.RANGED, 1024)

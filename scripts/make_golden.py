@@ -127,7 +127,7 @@ def results(model: Model, files: Files) -> Iterator[tuple[str, bytes]]:
         parts = container.read(data)
         tiles = {}
         for index, payload in enumerate(parts.tiles):
-            x0, y0, x1, y1 = parts.header.latent_box(index)
+            x0, y0, x1, y1 = parts.header.tiling.latent_box(index)
             shape, coded = (y1 - y0, x1 - x0), parts.header.rate
             tiles[f"tile{index}"] = model.decode_tile(payload, shape, coded)
         packed, png = io.BytesIO(), io.BytesIO()

@@ -23,15 +23,14 @@ from bitcodec.errors import (
 )
 from bitcodec.format import container as module
 from bitcodec.format.container import (
+    DEFAULT_MAX_PIXELS,
     Coder,
     Container,
     Header,
+    Source,
     load_header,
-    load_section,
-    load_span,
     read,
     read_header,
-    read_partial,
     write,
 )
 from bitcodec.format.header import MAX_TILES
@@ -70,6 +69,13 @@ def front(
 ) -> bytes:
     start = b"\x89BTC" + bytes((version, flags)) + ID
     return start + width + height + rate + bytes([coder]) + tile + table
+
+
+def damaged(data: bytes) -> list[str]:
+    return Source.of(data, max_pixels=DEFAULT_MAX_PIXELS).damaged()
+
+
+READERS = (read, read_header, damaged)
 
 
 def bits(text: str, *shape: int) -> bytes:
@@ -128,7 +134,7 @@ def test_bytes_after_the_end_raise() -> None:
 
 @pytest.mark.parametrize("data", [b"\x89PNG\r\n\x1a\n", b"B", b"\x89BTX" + bytes(99), b"no" * 40])
 def test_foreign(data: bytes) -> None:
-    for reader in (read, read_header, read_partial):
+    for reader in READERS:
         with pytest.raises(NotBitcodecError):
             reader(data)
 
@@ -179,7 +185,7 @@ def test_pixel_limit_comes_before_the_table() -> None:
     with pytest.raises(LimitError, match="--max-pixels"):
         read(sealed(huge))
     with pytest.raises(LimitError, match="--max-pixels"):
-        read_partial(sealed(huge))
+        damaged(sealed(huge))
     with pytest.raises(LimitError, match="tiles"):
         read_header(sealed(huge))
 
@@ -199,7 +205,7 @@ def test_tile_count_is_checked_against_the_bytes_that_are_there() -> None:
 
 def test_more_tiles_than_the_format_has_room_for() -> None:
     many = header(2**20, 257, tile=16)
-    assert many.tile_count > MAX_TILES
+    assert many.tiling.count > MAX_TILES
     with pytest.raises(LimitError):
         write(Container(many, ()))
 
@@ -234,7 +240,7 @@ def test_header_checks_its_fields(changes: dict[str, object]) -> None:
 def test_header_checksum() -> None:
     data = bytearray(write(PLAIN))
     data[8] ^= 1  # in the model id: no other check sees it
-    for reader in (read, read_header, read_partial):
+    for reader in READERS:
         with pytest.raises(ChecksumError, match="header"):
             reader(bytes(data))
 
@@ -254,13 +260,11 @@ def test_read_header_needs_the_front_only() -> None:
             read_header(data[:length])
 
 
-def test_load_single_parts_from_a_file() -> None:
-    file = io.BytesIO(write(FULL))
-    layout = load_header(file)
-    assert load_span(file, layout.tiles[1], "tile 1") == b"de"
-    assert load_section(file, layout, "exif") == FULL.exif
-    assert load_section(file, layout, "alpha") == FULL.alpha
-    assert load_section(file, load_header(io.BytesIO(write(PLAIN))), "icc") is None
+def test_single_parts_of_a_file() -> None:
+    source = Source(io.BytesIO(write(FULL)))
+    assert source.tile(1) == b"de"
+    assert (source.section("exif"), source.section("alpha")) == (FULL.exif, FULL.alpha)
+    assert Source.of(write(PLAIN)).section("icc") is None
 
 
 def test_load_header_reads_on_for_a_long_table() -> None:
@@ -270,13 +274,12 @@ def test_load_header_reads_on_for_a_long_table() -> None:
     assert file.tell() < 40_000
 
 
-def test_load_from_damaged_and_cut_files() -> None:
+def test_parts_of_damaged_and_cut_files() -> None:
     data = write(PLAIN)
-    layout = read_header(data)
     with pytest.raises(TruncatedError):
-        load_span(io.BytesIO(data[: layout.header_size + 2]), layout.tiles[0], "tile 0")
+        Source.of(data[: read_header(data).header_size + 2]).tile(0)
     with pytest.raises(ChecksumError, match="tile 0"):
-        load_span(io.BytesIO(data.replace(b"abc", b"abd")), layout.tiles[0], "tile 0")
+        Source.of(data.replace(b"abc", b"abd")).tile(0)
     with pytest.raises(TruncatedError):
         load_header(io.BytesIO(data[:20]))
 
@@ -292,9 +295,10 @@ class Careful(io.BytesIO):
 
 def test_length_that_runs_past_the_file_is_not_allocated() -> None:
     file = Careful(sealed(front(table=varint(2**31 - 1) + bytes(4))))
-    layout = load_header(file)
+    source = Source(file)
     with pytest.raises(TruncatedError):
-        load_span(file, layout.tiles[0], "tile 0")
+        source.tile(0)
+    assert source.damaged() == ["tile 0"]
 
 
 @pytest.mark.parametrize("section", ["icc", "exif"])
@@ -315,8 +319,7 @@ def test_section_that_inflates_beyond_the_limit() -> None:
     bomb = zlib.compress(bytes(module.MAX_SECTION_BYTES + 1), 9)
     with pytest.raises(LimitError, match="icc"):
         read(with_icc(bomb))
-    partial, damaged = read_partial(with_icc(bomb))
-    assert (partial.tiles, partial.icc, damaged) == ((b"",), None, ["icc"])
+    assert damaged(with_icc(bomb)) == ["icc"]
 
 
 @pytest.mark.parametrize("cut", [slice(0, -1), slice(0, 0), slice(1, None)])
@@ -330,53 +333,30 @@ def test_section_with_bytes_after_its_stream() -> None:
         read(with_icc(zlib.compress(b"profile") + b"!"))
 
 
-def test_partial_of_a_whole_file() -> None:
-    partial, damaged = read_partial(write(FULL))
-    assert damaged == []
-    assert dataclasses.asdict(partial) == dataclasses.asdict(FULL)
+def test_nothing_of_a_whole_file_is_damaged() -> None:
+    assert damaged(write(FULL)) == []
 
 
-def test_partial_names_each_damaged_part() -> None:
+def test_each_damaged_part_is_named() -> None:
     data = write(FULL)
-    layout = read_header(data)
-    for name, span in layout.spans():
+    for name, span in read_header(data).spans():
         bad = bytearray(data)
         bad[span.offset] ^= 1
-        partial, damaged = read_partial(bytes(bad))
-        assert damaged == [name]
-        whole = (*FULL.tiles, FULL.alpha, FULL.icc, FULL.exif)
-        got = (*partial.tiles, partial.alpha, partial.icc, partial.exif)
-        lost = [name for name, _ in layout.spans()].index(name)
-        assert got == tuple(None if i == lost else part for i, part in enumerate(whole))
+        assert damaged(bytes(bad)) == [name]
 
 
-def test_partial_of_every_truncation() -> None:
+def test_damage_of_every_truncation() -> None:
     data = write(FULL)
     layout = read_header(data)
     for length in range(layout.header_size, len(data)):
-        partial, damaged = read_partial(data[:length])
         lost = [n for n, span in layout.spans() if span.offset + span.length > length]
-        assert damaged == (lost or ["end of file"])
-        assert (partial.tiles[0] is None) == ("tile 0" in lost)
+        assert damaged(data[:length]) == (lost or ["end of file"])
 
 
-def test_partial_with_a_wrong_end() -> None:
+def test_a_wrong_end_is_damage() -> None:
     data = write(PLAIN)
     for bad in (data + b"x", data[:-1] + bytes([data[-1] ^ 1])):
-        partial, damaged = read_partial(bad)
-        assert damaged == ["end of file"]
-        assert partial.tiles == PLAIN.tiles
-
-
-def test_grid() -> None:
-    h = header(100, 33, tile=48)
-    assert (h.tiles_x, h.tiles_y, h.tile_count) == (3, 1, 3)
-    assert h.latent_grid == (7, 3)
-    assert [h.tile_box(i) for i in range(3)] == [(0, 0, 48, 33), (48, 0, 96, 33), (96, 0, 100, 33)]
-    assert [h.latent_box(i) for i in range(3)] == [(0, 0, 3, 3), (3, 0, 6, 3), (6, 0, 7, 3)]
-    for index in (-1, 3):
-        with pytest.raises(IndexError):
-            h.tile_box(index)
+        assert damaged(bad) == ["end of file"]
 
 
 SIDES = st.one_of(st.integers(1, 300), st.sampled_from([127, 128, 16383, 16384]))
@@ -393,7 +373,7 @@ def containers(draw: st.DrawFn) -> Container:
     coder = draw(st.sampled_from(Coder))
     h = Header(model_id, width, height, draw(RATES), coder, tile, draw(st.booleans()))
     payload = draw(st.binary(max_size=200))
-    tiles = tuple(payload[i % 7 :] for i in range(h.tile_count))
+    tiles = tuple(payload[i % 7 :] for i in range(h.tiling.count))
     return Container(h, tiles, draw(SECTION), draw(SECTION), draw(SECTION))
 
 
@@ -422,7 +402,7 @@ def test_mutated_files_raise_container_errors_only(
     start = data.draw(st.integers(0, len(bad)))
     stop = data.draw(st.integers(start, min(len(bad), start + 9)))
     bad[start:stop] = data.draw(st.binary(max_size=9))
-    for reader in (read, read_header, read_partial):
+    for reader in READERS:
         try:
             result = reader(bytes(bad))
         except ContainerError:
@@ -437,7 +417,7 @@ def test_mutated_files_raise_container_errors_only(
 def test_random_bytes_raise_container_errors_only(data: bytes, ours: bool) -> None:
     if ours:
         data = b"\x89BTC\x01" + data
-    for reader in (read, read_header, read_partial):
+    for reader in READERS:
         with pytest.raises(ContainerError):
             reader(data)
 

@@ -92,12 +92,12 @@ def test_any_header(
     rate = data.draw(st.sampled_from([rate, *models[coder].rates()[:3]]))
     named = data.draw(coders)
     header = Header(models[coder].model_id, width, height, rate, named, 16 * tile)
-    count = min(header.tile_count, 20)
+    count = min(header.tiling.count, 20)
     payload = data.draw(st.binary(max_size=64).map(lambda b: b[: len(b) // 4 * 4]))
     try:
         attempt(file_of(header, (payload,) * count), coder)
     except BitcodecError:
-        assert header.tile_count > 20  # cannot be written with so few
+        assert header.tiling.count > 20  # cannot be written with so few
 
 
 @given(st.data(), coders)

@@ -71,7 +71,7 @@ def package_latents(data: bytes, model: Model) -> list[np.ndarray]:
     parts = container.read(data)
     out = []
     for index, payload in enumerate(parts.tiles):
-        x0, y0, x1, y1 = parts.header.latent_box(index)
+        x0, y0, x1, y1 = parts.header.tiling.latent_box(index)
         out.append(model.decode_tile(payload, (y1 - y0, x1 - x0), parts.header.rate))
     return out
 

@@ -13,10 +13,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch.nn import functional as F
 
-from bitcodec.codec.encode import decode_container, encode_picture
+from bitcodec.codec.decode import decode
+from bitcodec.codec.encode import encode_picture
 from bitcodec.entropy.rangecoder import DecisionEncoder
 from bitcodec.errors import ContainerError, WeightsError
-from bitcodec.format.container import read
+from bitcodec.format.container import Source
 from bitcodec.models.ladder.channels import CHANNELS, GROUPS, pass_map, zigzag
 from bitcodec.models.ladder.config import LadderConfig
 from bitcodec.models.ladder.context_float import Context, Head
@@ -511,7 +512,7 @@ def test_pictures_round_trip_at_every_rate(tmp_path: object) -> None:
     worse = 0.0
     for quality in (1, 50, 100):
         data = encode_picture(picture, model, model.rate_for_quality(quality))
-        value = psnr(picture.rgb, decode_container(read(data), model).rgb)
+        value = psnr(picture.rgb, decode(Source.of(data), model).picture.rgb)
         assert value > worse
         worse = value
     assert worse > 40
@@ -522,9 +523,9 @@ def test_tiles_show_no_seam() -> None:
     rgb = np.random.default_rng(1).integers(100, 130, (130, 150, 3)).astype(np.uint8)
     picture = Picture(rgb, None, False, None, None, ())
     rate = model.rate_for_quality(80)
-    whole = decode_container(read(encode_picture(picture, model, rate, effort=0)), model).rgb
+    whole = decode(Source.of(encode_picture(picture, model, rate, effort=0)), model).picture.rgb
     data = encode_picture(picture, model, rate, effort=0, tile=64)
-    tiled = decode_container(read(data), model).rgb
+    tiled = decode(Source.of(data), model).picture.rgb
     # a latent that lies on a threshold may round the other way
     assert np.mean(np.abs(whole.astype(int) - tiled) > 1) < 1e-3
 
@@ -554,7 +555,7 @@ def test_noise_and_flat_pictures() -> None:
         picture = Picture(rgb, None, False, None, None, ())
         for quality in (1, 100):
             data = encode_picture(picture, model, model.rate_for_quality(quality))
-            assert decode_container(read(data), model).rgb.shape == rgb.shape
+            assert decode(Source.of(data), model).picture.rgb.shape == rgb.shape
             assert len(data) <= max(rgb.size + 64 + 40, 200)
 
 

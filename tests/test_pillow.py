@@ -262,4 +262,4 @@ def container_header(width: int, height: int) -> bytes:
     from bitcodec.format.container import Coder, Container, Header, write
 
     head = Header(bytes(8), width, height, 1, Coder.PACKED, 65536)
-    return write(Container(head, (b"",) * head.tile_count))
+    return write(Container(head, (b"",) * head.tiling.count))

@@ -13,6 +13,7 @@ from PIL import Image
 import bitcodec
 from bitcodec.codec import preview, region
 from bitcodec.errors import BitcodecError, ContainerError
+from bitcodec.format.tiling import Box
 from bitcodec.models.base import Model
 from bitcodec.models.sign.model import SignModel
 from bitcodec.models.weights import build, save_weights
@@ -49,7 +50,7 @@ def test_a_crop_of_a_preview(model: Model, draw: Draw, scale: float) -> None:
     data = bitcodec.encode(draw(150, 100), model=model, tile=48)
     whole = np.asarray(bitcodec.decode(data, model=model, scale=scale)).astype(int)
     part = bitcodec.decode(data, model=model, crop=(37, 20, 70, 75), scale=scale)
-    x0, y0, x1, y1 = region.reduced_box((37, 20, 107, 95), round(1 / scale))
+    x0, y0, x1, y1 = Box(37, 20, 107, 95).reduced(round(1 / scale))
     assert part.size == (x1 - x0, y1 - y0)
     assert np.abs(np.asarray(part) - whole[y0:y1, x0:x1]).max() <= 1
 
@@ -114,7 +115,7 @@ def test_sign_reads_small_previews_early(
     again = np.asarray(bitcodec.decode(whole, model=quick, scale=1 / reduce))
     assert np.abs(small - again).max() <= 1
     part = bitcodec.decode(tiled, model=quick, scale=1 / reduce, crop=(100, 40, 150, 110))
-    x0, y0, x1, y1 = region.reduced_box((100, 40, 250, 150), reduce)
+    x0, y0, x1, y1 = Box(100, 40, 250, 150).reduced(reduce)
     assert np.abs(np.asarray(part) - small[y0:y1, x0:x1]).max() <= 1
     x = torch.from_numpy(np.asarray(image).copy()).permute(2, 0, 1)[None].float() / 255
     assert quick.small is not None

@@ -8,10 +8,11 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bitcodec.codec.encode import decode_container, encode_picture
+from bitcodec.codec.decode import decode
+from bitcodec.codec.encode import encode_picture
 from bitcodec.codec.target import encode_to_target, search
 from bitcodec.errors import TargetError
-from bitcodec.format.container import read
+from bitcodec.format.container import Source, read_header
 from bitcodec.models.base import Model
 from bitcodec.models.ladder.config import LadderConfig
 from bitcodec.models.ladder.trainable import LadderFloatModel
@@ -84,14 +85,14 @@ def test_bpp_takes_the_nearest_rate(sign: Model, picture: Picture) -> None:
     for rate in (1, 31, 32, 63):
         exact = 8 * len(encode_picture(picture, sign, rate)) / 7000
         for bpp in (exact, exact + 0.001, exact - 0.001):
-            assert read(encode_to_target(picture, sign, bpp=bpp)).header.rate == rate
-    assert read(encode_to_target(picture, sign, bpp=99)).header.rate == 64
-    assert read(encode_to_target(picture, sign, bpp=0.03)).header.rate == 1
+            assert read_header(encode_to_target(picture, sign, bpp=bpp)).header.rate == rate
+    assert read_header(encode_to_target(picture, sign, bpp=99)).header.rate == 64
+    assert read_header(encode_to_target(picture, sign, bpp=0.03)).header.rate == 1
 
 
 def test_psnr(ladder: Model, picture: Picture) -> None:
     data = encode_to_target(picture, ladder, psnr=35)
-    value = psnr(picture.rgb, decode_container(read(data), ladder).rgb)
+    value = psnr(picture.rgb, decode(Source.of(data), ladder).picture.rgb)
     assert 35 <= value < 35.2
 
 

@@ -12,12 +12,14 @@ import pytest
 from PIL import Image
 
 import bitcodec
-from bitcodec.codec import decode as view
 from bitcodec.codec import encode as codec
 from bitcodec.codec import region
+from bitcodec.codec.decode import decode
+from bitcodec.codec.tiles import Tiles
 from bitcodec.errors import BitcodecError, ContainerError, LimitError
 from bitcodec.format import container, limits
 from bitcodec.format.container import Coder, Container, Header
+from bitcodec.format.tiling import Box
 from bitcodec.models.base import Model
 
 Draw = Callable[..., Image.Image]
@@ -97,13 +99,21 @@ def test_only_the_tiles_around_the_crop_are_read(model: Model, draw: Draw) -> No
     # The first read is of 4096 bytes, whatever is in them.
     past = {i for i, s in enumerate(layout.tiles) if s.offset >= 4096}
     assert touched & past <= set(range(reach + 1))
-    decoded: list[int] = []
-    parts = view.parts_of_file(io.BytesIO(wide), layout)
-    spied = view.Parts(
-        parts.header, lambda i: decoded.append(i) or parts.payload(i), parts.section, parts.lengths
-    )
-    view.decode_parts(spied, model, view.View((10, 10, 40, 40)))
-    assert decoded == list(range(reach))  # each once, and no other
+    spied = Spied(io.BytesIO(wide))
+    decode(spied, model, Box(10, 10, 50, 50))
+    assert spied.asked == list(range(reach))  # each once, and no other
+
+
+class Spied(container.Source):
+    """Remembers which tiles were asked for."""
+
+    def __init__(self, file: io.BytesIO) -> None:
+        super().__init__(file)
+        self.asked: list[int] = []
+
+    def tile(self, index: int) -> bytes:
+        self.asked.append(index)
+        return super().tile(index)
 
 
 def ends(span: container.Span) -> tuple[int, int]:
@@ -150,31 +160,21 @@ def test_mode_and_metadata_of_a_crop(tiny_weights: Path, draw: Draw, mode: str) 
 def test_the_picture_does_not_depend_on_the_blocks(
     data: bytes, model: Model, full: np.ndarray, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def small(start: int, stop: int, edge: int = 32) -> list[tuple[int, int]]:
-        return real(start, stop, edge)
-
-    real = region.cut
-    monkeypatch.setattr(region, "cut", small)
+    monkeypatch.setattr(region, "BLOCK", 32)
     assert np.abs(pixels(bitcodec.decode(data, model=model)) - full).max() <= 1
-
-
-def test_cut() -> None:
-    assert region.cut(0, 1) == [(0, 1)]
-    assert region.cut(1000, 2048) == [(1000, 1024), (1024, 2048)]
-    assert region.cut(5, 40, 16) == [(5, 16), (16, 32), (32, 40)]
 
 
 def test_few_tiles_are_kept(model: Model, draw: Draw, monkeypatch: pytest.MonkeyPatch) -> None:
     """However long a picture is, and which way it lies, memory is that of a strip across it."""
     most = []
-    gather = region._TileCache.gather
+    gather = Tiles.gather
 
-    def watch(self: region._TileCache, *box: int) -> np.ndarray | None:
-        out = gather(self, *box)
-        most.append(len(self.tiles))
+    def watch(self: Tiles, box: Box) -> np.ndarray | None:
+        out = gather(self, box)
+        most.append(len(self.kept))
         return out
 
-    monkeypatch.setattr(region._TileCache, "gather", watch)
+    monkeypatch.setattr(Tiles, "gather", watch)
     for size in ((5000, 16), (16, 5000)):
         bitcodec.decode(bitcodec.encode(draw(*size), model=model, tile=64), model=model)
     assert max(most) <= (1024 + 2 * 16 * model.halo_out) // 64 + 2
@@ -196,8 +196,8 @@ def test_lost_tiles_are_grey_and_the_rest_is_there(
     assert lost == ["tile 1", "tile 7"]
     got = pixels(image)
     header = container.read_header(data).header
-    for index in range(header.tile_count):
-        x0, y0, x1, y1 = header.tile_box(index)
+    for index in range(header.tiling.count):
+        x0, y0, x1, y1 = header.tiling.box(index)
         tile = got[y0:y1, x0:x1, :3]
         if index in (1, 7):
             assert (tile == region.GREY).all()

@@ -6,9 +6,10 @@ import numpy as np
 import pytest
 import torch
 
-from bitcodec.codec.encode import decode_container, encode_picture
+from bitcodec.codec.decode import decode
+from bitcodec.codec.encode import encode_picture
 from bitcodec.errors import ContainerError
-from bitcodec.format.container import read
+from bitcodec.format.container import Source
 from bitcodec.models.sign.model import SignConfig, SignModel
 from bitcodec.models.weights import build
 from bitcodec.picture.images import Picture
@@ -64,7 +65,7 @@ def test_zero_one_levels() -> None:
     bits = model.quantize(torch.rand(1, 3, 32, 32))
     assert set(bits.unique().tolist()) <= {0.0, 1.0}
     data = encode_picture(_picture(_noise(32, 32)), model, 16)
-    assert decode_container(read(data), model).rgb.shape == (32, 32, 3)
+    assert decode(Source.of(data), model).picture.rgb.shape == (32, 32, 3)
 
 
 @pytest.mark.parametrize("activation", ["none", "relu", "leaky-relu", "gdn"])
@@ -92,7 +93,7 @@ def test_no_gradient_where_the_latents_saturate() -> None:
 def test_any_size(size: tuple[int, int]) -> None:
     model = _model()
     data = encode_picture(_picture(_noise(*size)), model, 16)
-    assert decode_container(read(data), model).rgb.shape == (*size, 3)
+    assert decode(Source.of(data), model).picture.rgb.shape == (*size, 3)
 
 
 def test_first_channels_are_a_codec_of_their_own() -> None:
@@ -108,9 +109,9 @@ def test_first_channels_are_a_codec_of_their_own() -> None:
 def test_tiles_show_no_seam(effort: int) -> None:
     model = _model(activation="gdn", blocks=2)
     rgb = _noise(200, 330)
-    whole = decode_container(read(encode_picture(_picture(rgb), model, 16)), model).rgb
+    whole = decode(Source.of(encode_picture(_picture(rgb), model, 16)), model).picture.rgb
     data = encode_picture(_picture(rgb), model, 16, tile=64, effort=effort)
-    tiled = decode_container(read(data), model).rgb
+    tiled = decode(Source.of(data), model).picture.rgb
     # the sums are the same up to the order of addition
     assert np.abs(whole.astype(int) - tiled).max() <= 1
 

@@ -96,5 +96,5 @@ def describe_damage(lost: Sequence[str], header: Header) -> str | None:
 def _located(name: str, header: Header) -> str:
     if not name.startswith("tile "):
         return name
-    x0, y0, x1, y1 = header.tile_box(int(name.removeprefix("tile ")))
+    x0, y0, x1, y1 = header.tiling.box(int(name.removeprefix("tile ")))
     return f"{name} (X,Y,W,H = {x0},{y0},{x1 - x0},{y1 - y0})"

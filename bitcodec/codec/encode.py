@@ -1,4 +1,4 @@
-"""Pictures to file bytes and back, tile by tile.
+"""Pictures to file bytes, tile by tile.
 
 The transforms run over each tile with a halo of its neighbours, the payloads are independent.
 So memory is bounded by a few rows of tiles, a region can be decoded alone, and no seam shows.
@@ -10,20 +10,13 @@ import dataclasses
 
 import numpy as np
 
-from bitcodec.codec.decode import decode_parts, parts_of
-from bitcodec.codec.region import decode_region
 from bitcodec.format.container import Container, Header, write
 from bitcodec.format.limits import check_work
-from bitcodec.models.base import SEARCHING, STRIDE, Model
+from bitcodec.format.tiling import STRIDE, Box
+from bitcodec.models.base import SEARCHING, Model
 from bitcodec.picture.images import Picture, encode_alpha
 
-__all__ = [
-    "DEFAULT_EFFORT",
-    "DEFAULT_TILE",
-    "decode_container",
-    "decode_region",
-    "encode_picture",
-]
+__all__ = ["DEFAULT_EFFORT", "DEFAULT_TILE", "encode_picture"]
 
 DEFAULT_TILE = 1024
 DEFAULT_EFFORT = 5
@@ -31,29 +24,21 @@ _TILE_ALLOWANCE = 64  # bytes: what a tile of a few pixels costs at least
 _CLOSE = 64  # rates: near enough, in the search for one that fits
 
 
-def _ceil16(pixels: int) -> int:
-    return -(-pixels // STRIDE) * STRIDE
-
-
-def _analyze(
-    rgb: np.ndarray, box: tuple[int, int, int, int], model: Model, rate: int, effort: int
-) -> np.ndarray:
-    """Latents of ``box`` (x0, y0, x1, y1), one tile or several, its halo cut off again."""
-    x0, y0, x1, y1 = box
+def _analyze(rgb: np.ndarray, box: Box, model: Model, rate: int, effort: int) -> np.ndarray:
+    """Latents of a box of pixels, one tile or several, its halo cut off again."""
     height, width = rgb.shape[:2]
     halo = model.halo_search if effort >= SEARCHING else model.halo_in
-    left, top = max(0, x0 - halo), max(0, y0 - halo)
-    right = min(_ceil16(width), _ceil16(x1) + halo)
-    bottom = min(_ceil16(height), _ceil16(y1) + halo)
-    region = rgb[top : min(bottom, height), left : min(right, width)]
-    missing = (bottom - top - region.shape[0], right - left - region.shape[1])
+    whole = Box(0, 0, width, height).reduced()
+    around = box.reduced().grown(halo // STRIDE).clipped(whole)
+    x0, y0, x1, y1 = around.enlarged()
+    region = rgb[y0:y1, x0:x1]
+    missing = (y1 - y0 - region.shape[0], x1 - x0 - region.shape[1])
     if any(missing):  # extend the picture by its edge pixels to whole latents
         region = np.pad(region, ((0, missing[0]), (0, missing[1]), (0, 0)), mode="edge")
     region = np.ascontiguousarray(region)
     latents = model.search(region, model.analyze(region, rate), rate, effort)
-    i, j = (y0 - top) // STRIDE, (x0 - left) // STRIDE
-    h, w = -(-(y1 - y0) // STRIDE), -(-(x1 - x0) // STRIDE)
-    return latents[:, i : i + h, j : j + w]
+    rows, columns = box.reduced().within(around)
+    return latents[:, rows, columns]
 
 
 def _encode_tiles(rgb: np.ndarray, header: Header, model: Model, effort: int) -> tuple[bytes, ...]:
@@ -61,23 +46,16 @@ def _encode_tiles(rgb: np.ndarray, header: Header, model: Model, effort: int) ->
 
     Several tiles are analysed at once, so that there is less halo for their area.
     """
-    out = [b""] * header.tile_count
+    tiling = header.tiling
+    out = [b""] * tiling.count
     # The search of the high efforts holds gradients, so it gets a tile at a time.
-    most = (0, 0) if effort >= SEARCHING else model.at_once
-    across, down = (max(1, edge // header.tile) for edge in most)
-    for top in range(0, header.tiles_y, down):
-        for left in range(0, header.tiles_x, across):
-            right, bottom = min(header.tiles_x, left + across), min(header.tiles_y, top + down)
-            x0, y0, _, _ = header.tile_box(top * header.tiles_x + left)
-            _, _, x1, y1 = header.tile_box((bottom - 1) * header.tiles_x + right - 1)
-            latents = _analyze(rgb, (x0, y0, x1, y1), model, header.rate, effort)
-            for row in range(top, bottom):
-                for index in range(row * header.tiles_x + left, row * header.tiles_x + right):
-                    a, b, c, d = header.tile_box(index)
-                    rows = slice((b - y0) // STRIDE, -(-(d - y0) // STRIDE))
-                    columns = slice((a - x0) // STRIDE, -(-(c - x0) // STRIDE))
-                    part = latents[:, rows, columns]
-                    out[index] = model.encode_tile(part, header.rate, effort)
+    at_once = (0, 0) if effort >= SEARCHING else model.at_once
+    across, down = (max(1, edge // tiling.tile) for edge in at_once)
+    for group in tiling.groups(across, down):
+        latents = _analyze(rgb, group, model, header.rate, effort)
+        for index in tiling.touching(group):
+            rows, columns = tiling.latent_box(index).within(group.reduced())
+            out[index] = model.encode_tile(latents[:, rows, columns], header.rate, effort)
     return tuple(out)
 
 
@@ -135,18 +113,3 @@ def encode_picture(
         header, payloads = _coarsen(picture.rgb, header, model, effort)
     alpha = None if picture.alpha is None else encode_alpha(picture.alpha)
     return write(Container(header, payloads, alpha, picture.icc, picture.exif))
-
-
-def decode_container(container: Container, model: Model) -> Picture:
-    """Decode a container that was read and checked.
-
-    Args:
-        container: from :func:`bitcodec.format.container.read`.
-        model: the one that made it.
-
-    Raises:
-        UnknownModelError: the file was made with other weights.
-        ContainerError: a payload or the alpha section is not valid.
-        LimitError: its tiles are too large to decode.
-    """
-    return decode_parts(parts_of(container), model)

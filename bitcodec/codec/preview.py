@@ -7,30 +7,17 @@ and averaged further, and otherwise the full picture is.
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 import numpy as np
 
-from bitcodec.codec.region import (
-    GREY,
-    Box,
-    TileSource,
-    cut,
-    decode_region,
-    reduced_box,
-    tiles_in,
-)
+from bitcodec.codec.region import BLOCK, GREY, decode_region
+from bitcodec.codec.tiles import Tiles
 from bitcodec.errors import BitcodecError
-from bitcodec.format.header import Header
+from bitcodec.format.tiling import Box, cut
 from bitcodec.models.base import Model
 
-__all__ = ["REDUCTIONS", "average", "reduction", "small_region"]
+__all__ = ["REDUCTIONS", "average", "decode_preview", "reduction"]
 
 REDUCTIONS = (1, 2, 4, 8, 16)  #: pixels of the full picture to one of a preview, each way
-_STRIP = 1024
-
-PreviewSource = Callable[[int, int], "np.ndarray | None"]
-"""(tile, reduction) to the small tile: uint8 (16 h / reduction, 16 w / reduction, 3)."""
 
 
 def reduction(scale: float) -> int:
@@ -58,42 +45,32 @@ def average(samples: np.ndarray, reduce: int) -> np.ndarray:
     return np.asarray(means, np.uint8)
 
 
-def small_region(
-    header: Header,
-    model: Model,
-    latents: TileSource,
-    previews: PreviewSource | None,
-    box: Box,
-    reduce: int,
-) -> np.ndarray:
+def decode_preview(tiles: Tiles, model: Model, box: Box, reduce: int) -> np.ndarray:
     """The preview of a box of the picture.
 
     Args:
-        header: of the file.
-        model: whose id is the header's.
-        latents: as for :func:`decode_region`, used where there are no ``previews``.
-        previews: small tiles straight from the low bands, None for a tile that is lost.
+        tiles: of the file; lost ones are mid-grey.
+        model: the one that made it.
         box: in pixels of the full picture, inside it.
         reduce: 2, 4, 8 or 16.
 
     Returns:
-        uint8 of the size of :func:`reduced_box`, (height, width, 3).
+        uint8 (height, width, 3), of the size of ``box.reduced(reduce)``.
     """
-    x0, y0, x1, y1 = reduced_box(box, reduce)
-    out = np.full((y1 - y0, x1 - x0, 3), GREY, np.uint8)
-    if previews is not None:
-        for index, (a, b, c, d) in tiles_in(header, box):
-            small = previews(index, reduce)
-            if small is None:
-                continue
-            left, top = (n // reduce for n in header.tile_box(index)[:2])
-            a, b, c, d = reduced_box((a, b, c, d), reduce)
-            out[b - y0 : d - y0, a - x0 : c - x0] = small[b - top : d - top, a - left : c - left]
+    small = box.reduced(reduce)
+    out = np.full((*small.shape, 3), GREY, np.uint8)
+    if model.has_low_bands:
+        for index in tiles.tiling.touching(box):
+            tile = tiles.preview(index, reduce)
+            if tile is not None:
+                whole = tiles.tiling.box(index)
+                part = whole.clipped(box).reduced(reduce)
+                out[part.within(small)] = tile[part.within(whole.reduced(reduce))]
         return out
-    right = min(header.width, x1 * reduce)
     early = max(n for n in (1, *model.reductions) if n <= reduce)
-    for top, bottom in cut(y0 * reduce, min(header.height, y1 * reduce), _STRIP):
-        strip = decode_region(header, latents, model, (x0 * reduce, top, right, bottom), early)
-        small = average(strip, reduce // early)
-        out[top // reduce - y0 :][: len(small)] = small
+    left, top, right, bottom = small.enlarged(reduce).clipped(tiles.tiling.picture)
+    for y0, y1 in cut(top, bottom, BLOCK):
+        strip = decode_region(tiles, model, Box(left, y0, right, y1), early)
+        rows = average(strip, reduce // early)
+        out[y0 // reduce - small.y0 :][: len(rows)] = rows
     return out

@@ -12,10 +12,12 @@ from collections.abc import Callable
 
 import numpy as np
 
-from bitcodec.codec.encode import DEFAULT_EFFORT, DEFAULT_TILE, decode_container, encode_picture
+from bitcodec.codec.decode import decode
+from bitcodec.codec.encode import DEFAULT_EFFORT, DEFAULT_TILE, encode_picture
 from bitcodec.errors import TargetError
-from bitcodec.format.container import read, read_header
+from bitcodec.format.container import Source, read_header
 from bitcodec.format.header import Coder
+from bitcodec.format.limits import packed_bytes
 from bitcodec.models.base import Model
 from bitcodec.picture.images import Picture
 from bitcodec.picture.metrics import psnr as psnr_of
@@ -121,12 +123,9 @@ def encode_to_target(
 def _packed_size(data: bytes, rate: int) -> int:
     """Size of a packed file at another rate, given one; at most a few bytes too much."""
     header = read_header(data).header
-    saved = 0
-    for index in range(header.tile_count):
-        x0, y0, x1, y1 = header.latent_box(index)
-        area = (x1 - x0) * (y1 - y0)
-        saved += -(-header.rate * area // 8) - -(-rate * area // 8)
-    return len(data) - saved
+    counts = list(header.tiling.latent_counts())
+    now, then = (sum(packed_bytes(channels, n) for n in counts) for channels in (header.rate, rate))
+    return len(data) - now + then
 
 
 def _index_for_psnr(
@@ -139,9 +138,7 @@ def _index_for_psnr(
     def loss(index: int) -> float:
         """Minus the PSNR, falling along the reversed rates, so increasing along theirs."""
         if index not in values:
-            picture_out = decode_container(
-                read(encoded(count - 1 - index), max_pixels=2**62), model
-            )
+            picture_out = decode(Source.of(encoded(count - 1 - index)), model).picture
             original = picture.rgb
             if picture.grey:  # what is saved is the rounded mean of the channels
                 mean = np.rint(picture_out.rgb.astype(np.float64).mean(2, keepdims=True))

@@ -85,9 +85,10 @@ class LearnedCodec:
     def decode(self, data: bytes) -> Pixels:
         """The pixels of a `.bin` file, by this model; ContainerError for one that is damaged."""
         # Not `bitcodec.decode`: it finds models by id, and weights named by path may lie anywhere.
-        container = importlib.import_module("bitcodec.format.container")
-        codec = importlib.import_module("bitcodec.codec.encode")
-        pixels: Pixels = codec.decode_container(container.read(data), self._model).rgb
+        decode = importlib.import_module("bitcodec.codec.decode").decode
+        source = importlib.import_module("bitcodec.format.container").Source.of(data)
+        source.check()
+        pixels: Pixels = decode(source, self._model).picture.rgb
         return pixels
 
     def fit(self, pixels: Pixels, size: int) -> tuple[Setting, bytes]:

@@ -1,4 +1,4 @@
-"""The header's fields, what each may hold, and the tile grid that follows from them.
+"""The header's fields, and what each may hold.
 
 FORMAT.md says the same in words. One table drives writing, reading and checking, so that the three
 cannot disagree.
@@ -11,12 +11,11 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from bitcodec.errors import ContainerError, LimitError, UnsupportedVersionError
+from bitcodec.format.tiling import STRIDE, Tiling
 from bitcodec.format.varint import Cursor, varint
 
-__all__ = ["LATENT_STRIDE", "MAX_SIZE", "MAX_TILES", "MODEL_ID_BYTES", "Coder", "Header"]
+__all__ = ["MAX_SIZE", "MAX_TILES", "MODEL_ID_BYTES", "Coder", "Header"]
 
-LATENT_STRIDE = 16
-"""Pixels to a latent, both ways; also the unit of the tile edge."""
 MAX_SIZE = 2**31 - 1
 """Largest width, height and length of a payload or section."""
 MAX_TILES = 2**20
@@ -52,7 +51,7 @@ _FIELDS = (
     _Field("height", _VARINT, 1, MAX_SIZE),
     _Field("rate", _VARINT, 1, 65535),
     _Field("coder", 1, 0, 255),
-    _Field("tile", _VARINT, 1, 4096, LATENT_STRIDE),
+    _Field("tile", _VARINT, 1, 4096, STRIDE),
 )
 
 
@@ -88,46 +87,14 @@ class Header:
             field.check(getattr(self, field.name))
 
     @property
-    def tiles_x(self) -> int:
-        """Tiles in a row: ceil(width / tile)."""
-        return -(-self.width // self.tile)
-
-    @property
-    def tiles_y(self) -> int:
-        """Tiles in a column: ceil(height / tile)."""
-        return -(-self.height // self.tile)
-
-    @property
-    def tile_count(self) -> int:
-        """Tiles in all; they are numbered row by row."""
-        return self.tiles_x * self.tiles_y
-
-    @property
-    def latent_grid(self) -> tuple[int, int]:
-        """(columns, rows) of latents: (ceil(width / 16), ceil(height / 16))."""
-        return -(-self.width // LATENT_STRIDE), -(-self.height // LATENT_STRIDE)
-
-    def tile_box(self, index: int) -> tuple[int, int, int, int]:
-        """(x0, y0, x1, y1) in pixels of tile ``index``, ends exclusive, clipped to the picture.
-
-        IndexError where there is no such tile.
-        """
-        if not 0 <= index < self.tile_count:
-            raise IndexError(f"tile {index} of {self.tile_count}")
-        row, column = divmod(index, self.tiles_x)
-        x0, y0 = column * self.tile, row * self.tile
-        return x0, y0, min(x0 + self.tile, self.width), min(y0 + self.tile, self.height)
-
-    def latent_box(self, index: int) -> tuple[int, int, int, int]:
-        """:meth:`tile_box` in latents: (x0, y0, x1, y1), ends exclusive."""
-        x0, y0, x1, y1 = self.tile_box(index)
-        stride = LATENT_STRIDE
-        return x0 // stride, y0 // stride, -(-x1 // stride), -(-y1 // stride)
+    def tiling(self) -> Tiling:
+        """How the picture is cut into tiles."""
+        return Tiling(self.width, self.height, self.tile)
 
     def check_tiles(self) -> None:
         """LimitError where there are more tiles than the format allows."""
-        if self.tile_count > MAX_TILES:
-            raise LimitError(f"{self.tile_count} tiles are more than {MAX_TILES}")
+        if self.tiling.count > MAX_TILES:
+            raise LimitError(f"{self.tiling.count} tiles are more than {MAX_TILES}")
 
     def to_bytes(self) -> bytes:
         """The model id and the fields, as the file has them."""

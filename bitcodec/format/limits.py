@@ -12,14 +12,16 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from bitcodec.errors import ContainerError, LimitError
-from bitcodec.format.header import LATENT_STRIDE, Coder, Header
+from bitcodec.format.header import Coder, Header
 
 __all__ = [
     "MAX_RANGED_TILE_PIXELS",
     "MIN_RANGED_TILE_COST",
     "check_payloads",
+    "check_pixels",
     "check_work",
     "impossible_payloads",
+    "packed_bytes",
 ]
 
 MAX_RANGED_TILE_PIXELS = 2**22
@@ -28,8 +30,12 @@ MIN_RANGED_TILE_COST = 2**12
 """What a ranged tile counts for at least, in pixels, since a tile of one latent takes as long."""
 
 
-def _largest_tile(header: Header) -> int:
-    return min(header.tile, header.width) * min(header.tile, header.height)
+def check_pixels(header: Header, max_pixels: int | None) -> None:
+    """LimitError where a picture has more pixels than that; None is no limit."""
+    if max_pixels is not None and header.width * header.height > max_pixels:
+        raise LimitError(
+            f"{header.width}x{header.height} pixels are more than {max_pixels} (see --max-pixels)"
+        )
 
 
 def check_work(header: Header, max_pixels: int | None = None) -> None:
@@ -44,22 +50,19 @@ def check_work(header: Header, max_pixels: int | None = None) -> None:
             small ranged tiles that, at 2**12 pixels each, they are over the limit.
     """
     header.check_tiles()
-    pixels = header.width * header.height
-    if max_pixels is not None and pixels > max_pixels:
-        raise LimitError(
-            f"{header.width}x{header.height} pixels are more than {max_pixels} (see --max-pixels)"
-        )
+    check_pixels(header, max_pixels)
     if header.coder is not Coder.RANGED:
         return
-    largest = _largest_tile(header)
+    largest = min(header.tile, header.width) * min(header.tile, header.height)
     if largest > MAX_RANGED_TILE_PIXELS:
         raise LimitError(
             f"ranged tiles of {largest} pixels are larger than {MAX_RANGED_TILE_PIXELS}"
         )
-    cost = header.tile_count * MIN_RANGED_TILE_COST
-    if max_pixels is not None and header.tile_count > 1 and cost > max_pixels:
+    tiles = header.tiling.count
+    cost = tiles * MIN_RANGED_TILE_COST
+    if max_pixels is not None and tiles > 1 and cost > max_pixels:
         raise LimitError(
-            f"{header.tile_count} small tiles take as long as {cost} pixels, which are more than "
+            f"{tiles} small tiles take as long as {cost} pixels, which are more than "
             f"{max_pixels} (see --max-pixels)"
         )
 
@@ -76,20 +79,18 @@ def impossible_payloads(header: Header, lengths: Sequence[int | None]) -> Iterat
     if header.coder is Coder.RANGED:
         yield from (i for i, length in enumerate(lengths) if length is None or length % 4)
         return
-    widths = _latents(header.width, header.tile)
-    heights = _latents(header.height, header.tile)
-    for index, length in enumerate(lengths):
-        row, column = divmod(index, header.tiles_x)
-        if length != (header.rate * heights[row] * widths[column] + 7) // 8:
+    counts = header.tiling.latent_counts()
+    for index, (length, latents) in enumerate(zip(lengths, counts, strict=True)):
+        if length != packed_bytes(header.rate, latents):
             yield index
+
+
+def packed_bytes(channels: int, latents: int) -> int:
+    """Length of a packed payload: one bit for each channel of each latent."""
+    return -(-channels * latents // 8)
 
 
 def check_payloads(header: Header, lengths: Sequence[int | None]) -> None:
     """ContainerError if any is impossible; to be called before any pixel is allocated."""
     for index in impossible_payloads(header, lengths):
         raise ContainerError(f"tile {index}: {lengths[index]} bytes cannot be its payload")
-
-
-def _latents(pixels: int, tile: int) -> list[int]:
-    """Latents along one side of each tile in a row or column of them."""
-    return [-(-min(tile, pixels - start) // LATENT_STRIDE) for start in range(0, pixels, tile)]

@@ -18,8 +18,13 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image, UnidentifiedImageError
 
-from bitcodec.errors import BitcodecError, ContainerError, FileError, ImageError
-from bitcodec.format.container import DEFAULT_MAX_PIXELS
+from bitcodec.errors import (
+    DEFAULT_MAX_PIXELS,
+    BitcodecError,
+    ContainerError,
+    FileError,
+    ImageError,
+)
 from bitcodec.picture.metadata import EXIF_PREFIX, icc_profile, upright
 from bitcodec.picture.modes import raw_mode, to_pixels
 

@@ -11,9 +11,10 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from bitcodec.codec.encode import decode_container, encode_picture
+from bitcodec.codec.decode import decode
+from bitcodec.codec.encode import encode_picture
 from bitcodec.errors import TrainingError
-from bitcodec.format.container import read
+from bitcodec.format.container import Source
 from bitcodec.models.base import Model
 from bitcodec.models.weights import build
 from bitcodec.picture.images import Picture
@@ -74,7 +75,7 @@ def measure(
     sums: list[float] = []
     for rgb in pictures:
         data = encode_picture(Picture(rgb, None, False, None, None, ()), model, rate, effort=effort)
-        out = decode_container(read(data), model).rgb
+        out = decode(Source.of(data), model).picture.rgb
         mse = float(np.square(out.astype(np.float64) - rgb).mean())
         rows.append((8 * len(data) / (rgb.shape[0] * rgb.shape[1]), psnr(rgb, out), mse))
         a, b = (torch.from_numpy(p).permute(2, 0, 1)[None].double() for p in (out, rgb))
