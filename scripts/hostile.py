@@ -26,7 +26,8 @@ from bitcodec.models.ladder.config import LadderConfig
 from bitcodec.models.ladder.context_float import Context
 from bitcodec.models.ladder.model import LadderModel
 from bitcodec.models.ladder.quantize import export_context
-from bitcodec.models.sign.model import SignConfig, SignModel
+from bitcodec.models.sign.config import SignConfig
+from bitcodec.models.sign.model import SignModel
 
 # Work goes with the pixels that a file claims, and a range-coded payload may be short whatever
 # they are; what is looked for is work or memory beyond that.

@@ -32,7 +32,8 @@ from bitcodec.models.ladder.context_float import Context
 from bitcodec.models.ladder.model import LadderModel
 from bitcodec.models.ladder.probability_tables import probability_table
 from bitcodec.models.ladder.quantize import calibrate, export_context
-from bitcodec.models.sign.model import SignConfig, SignModel
+from bitcodec.models.sign.config import SignConfig
+from bitcodec.models.sign.model import SignModel
 from bitcodec.models.weights import load_weights, save_weights
 from bitcodec.picture import images
 

@@ -11,7 +11,8 @@ from bitcodec.models.ladder.config import LadderConfig
 from bitcodec.models.ladder.model import LadderModel
 from bitcodec.models.layers.halo import NO_MARGINS, Margins, trim
 from bitcodec.models.sign import model as sign_module
-from bitcodec.models.sign.model import SignConfig, SignModel
+from bitcodec.models.sign.config import SignConfig
+from bitcodec.models.sign.model import SignModel
 
 
 def _model(family: str, blocks: int) -> Model:

@@ -10,7 +10,8 @@ from bitcodec.codec.decode import decode
 from bitcodec.codec.encode import encode_picture
 from bitcodec.errors import ContainerError
 from bitcodec.format.container import Source
-from bitcodec.models.sign.model import SignConfig, SignModel
+from bitcodec.models.sign.config import SignConfig
+from bitcodec.models.sign.model import SignModel
 from bitcodec.models.weights import build
 from bitcodec.picture.images import Picture
 from bitcodec.training.warmstart import plan_bits, warm_start

@@ -11,12 +11,11 @@ import click
 from bitcodec.cli.allocator import keep_freed_memory
 from bitcodec.errors import TrainingError
 from bitcodec.names import printable
+from bitcodec.models.families import FAMILIES
 
 
 @click.command("train")
-@click.option(
-    "--model", "family", type=click.Choice(["sign", "ladder"]), help="Family of the model."
-)
+@click.option("--model", "family", type=click.Choice(list(FAMILIES)), help="Family of the model.")
 @click.option(
     "--data", type=click.Path(), help="Folder of training pictures, searched all through."
 )

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from bitcodec.evaluate.codecs import Pixels, Setting
+from bitcodec.format.header import Coder
 
 __all__ = ["DEFAULT_BPPS", "DEFAULT_QUALITIES", "LearnedCodec"]
 
@@ -68,7 +69,7 @@ class LearnedCodec:
         self.settings = self._choose(qualities, bpps)
 
     def _choose(self, qualities: Sequence[int], bpps: Sequence[float]) -> tuple[Setting, ...]:
-        fixed_rate = self._model.family == "sign"
+        fixed_rate = self._model.coder is Coder.PACKED
         if not qualities and not bpps:
             qualities, bpps = DEFAULT_QUALITIES, DEFAULT_BPPS
         if bpps and (fixed_rate or not qualities):

@@ -20,7 +20,7 @@ from torch import Tensor
 from bitcodec.errors import WeightsError
 from bitcodec.files import atomic_write
 from bitcodec.models.base import Model
-from bitcodec.models.sign.model import SignConfig, SignModel
+from bitcodec.models.families import family_of, resolve
 
 FAMILY, CONFIG, ID = "bitcodec.family", "bitcodec.config", "bitcodec.id"
 
@@ -45,25 +45,14 @@ def weights_id(family: str, config: str, tensors: dict[str, Tensor]) -> bytes:
 
 def build(family: str, config: dict[str, Any]) -> Model:
     """A model of a family with random weights; WeightsError for a bad configuration."""
-    classes: dict[str, tuple[type[Any], type[Model]]] = {"sign": (SignConfig, SignModel)}
-    if family == "ladder":
-        from bitcodec.models.ladder.config import LadderConfig
-        from bitcodec.models.ladder.model import LadderModel
-
-        classes["ladder"] = (LadderConfig, LadderModel)
-    if family == "ladder-float":
-        from bitcodec.models.ladder.config import LadderConfig
-        from bitcodec.models.ladder.trainable import LadderFloatModel
-
-        classes["ladder-float"] = (LadderConfig, LadderFloatModel)
-    if family not in classes:
-        raise WeightsError(f"unknown model family {family!r}")
-    config_class, model_class = classes[family]
+    row = family_of(family)
+    config_class, model_class = resolve(row.config), resolve(row.models[family])
     frozen = {k: tuple(v) if isinstance(v, list) else v for k, v in config.items()}
     try:
-        return model_class(config_class(**frozen))
+        model: Model = model_class(config_class(**frozen))
     except (TypeError, ValueError) as error:
         raise WeightsError(f"bad configuration of a {family} model: {error}") from error
+    return model
 
 
 def save_weights(model: Model, path: Path, *, half: bool = False) -> bytes:

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from bitcodec.errors import TrainingError
+from bitcodec.models.families import DEFAULT_TRAINED
 
 if sys.version_info >= (3, 11):
     import tomllib
@@ -105,7 +106,7 @@ class TrainConfig:
         task: the family's training options, see :mod:`bitcodec.training.tasks`.
     """
 
-    family: str = "sign"
+    family: str = DEFAULT_TRAINED
     init: str = ""
     data: DataConfig = field(default_factory=DataConfig)
     optim: OptimConfig = field(default_factory=OptimConfig)
@@ -176,15 +177,15 @@ def recipe(family: str) -> Path:
 
 def _family_of(settings: tuple[str, ...]) -> str:
     chosen = [s.partition("=")[2] for s in settings if s.partition("=")[0].strip() == "family"]
-    return str(_parse_value(chosen[-1].strip())) if chosen else "sign"
+    return str(_parse_value(chosen[-1].strip())) if chosen else DEFAULT_TRAINED
 
 
 def load_config(path: Path | None, settings: tuple[str, ...] = ()) -> TrainConfig:
     """Read a configuration.
 
     Args:
-        path: a TOML file; None takes the recipe of the family that ``settings`` names, sign
-            if they name none.
+        path: a TOML file; None takes the recipe of the family that ``settings`` names, or else
+            of the default one.
         settings: ``key.sub=value``, applied in order.
 
     Raises:

@@ -119,12 +119,6 @@ class LadderTask(Task):
     valid_steps: tuple[float, ...] = (16.0, 40.0, 96.0)
     effort: int = 5
 
-    def build(self, config: TrainConfig) -> Model:
-        """The trainable form."""
-        from bitcodec.models.weights import build
-
-        return build("ladder-float", config.model)
-
     def adopt(self, loaded: Model, config: TrainConfig) -> Model:
         """Weights that were shipped are taken back to their trainable form.
 

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import abc
-import time
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
 import torch
@@ -16,6 +15,7 @@ from bitcodec.codec.encode import encode_picture
 from bitcodec.errors import TrainingError
 from bitcodec.format.container import Source
 from bitcodec.models.base import Model
+from bitcodec.models.families import FAMILIES, resolve
 from bitcodec.models.weights import build
 from bitcodec.picture.images import Picture
 from bitcodec.picture.metrics import psnr
@@ -88,12 +88,21 @@ def measure(
     return Measured(bpp, db, error, *means)
 
 
+T = TypeVar("T", bound="Task")
+
+
 class Task(abc.ABC):
     """One family's part of the loop."""
 
+    @classmethod
+    def of(cls: type[T], config: TrainConfig) -> T:
+        """The task with the options in ``config.task``; TrainingError for bad ones."""
+        task: T = from_dict(cls, config.task, "task.")
+        return task
+
     def build(self, config: TrainConfig) -> Model:
         """The model to train, before its start."""
-        return build(config.family, config.model)
+        return build(FAMILIES[config.family].trained, config.model)
 
     def deployable(self, model: Model, pictures: list[np.ndarray]) -> Model:
         """The form of a model that encodes and decodes; pictures are for calibration."""
@@ -125,75 +134,13 @@ class Task(abc.ABC):
         return model
 
 
-@dataclass(frozen=True)
-class SignTask(Task):
-    """Mean squared error at random truncations.
-
-    Attributes:
-        channels: the rates to train for, in channels.
-        odds: how often each is drawn; an equal part of ``uniform`` goes to every count.
-        uniform: the share of crops whose count is drawn uniformly from 1..M.
-        exponent: the error at m of M channels is multiplied by (m / M) ** exponent, so that
-            low rates, with their larger errors, do not decide alone.
-    """
-
-    channels: tuple[int, ...] = (64, 128, 192)
-    odds: tuple[float, ...] = (0.15, 0.2, 0.65)
-    uniform: float = 0.1
-    exponent: float = 0.7
-
-    def loss(
-        self, model: nn.Module, x: Tensor, rng: np.random.Generator
-    ) -> tuple[Tensor, dict[str, float]]:
-        """Weighted mean squared error of a batch."""
-        total = max(self.channels)
-        odds = np.array(self.odds) / sum(self.odds)
-        m = rng.choice(self.channels, size=len(x), p=odds)
-        m = np.where(rng.random(len(x)) < self.uniform, rng.integers(1, total + 1, len(x)), m)
-        channels = torch.from_numpy(m).to(x.device)
-        x_hat = model(x, channels).float()
-        mse = (x_hat - x).square().flatten(1).mean(1)
-        weight = (channels / total) ** self.exponent
-        figures = {
-            "bpp": float(m.mean()) / 256,
-            "psnr": float(-10 * torch.log10(mse.detach().mean())),
-        }
-        return 100 * (weight * mse).mean(), figures
-
-    def validate(self, model: Model, pictures: list[np.ndarray]) -> Validation:
-        """PSNR of real files at every trained rate; the score is minus the largest rate's."""
-        start = time.monotonic()
-        rows = tuple((m, *measure(model, pictures, m, 0)[:2]) for m in self.channels)
-        share = np.array(self.odds) / sum(self.odds)
-        score = -float(np.dot(share, [row[2] for row in rows]))
-        return Validation(score, rows, time.monotonic() - start)
-
-    def start(self, model: Model, config: TrainConfig, crops: Tensor) -> Model:
-        """``init = "pca"``: see :mod:`bitcodec.training.warmstart`."""
-        if config.init != "pca":
-            raise TrainingError(f"init must be pca or a weights file, not {config.init!r}")
-        from bitcodec.training.warmstart import warm_start
-
-        return warm_start(model.config, crops)
-
-
 def make_task(config: TrainConfig) -> Task:
     """The task of a family with the options in ``config.task``.
 
     Raises:
-        TrainingError: unknown family or option, or rates that the model does not have.
+        TrainingError: unknown family or option, or options that do not fit the model.
     """
-    if config.family == "ladder":
-        from bitcodec.training.ladder_task import LadderTask
-
-        ladder: Task = from_dict(LadderTask, config.task, "task.")
-        return ladder
-    if config.family != "sign":
+    if config.family not in FAMILIES:
         raise TrainingError(f"unknown family {config.family!r}")
-    sign: SignTask = from_dict(SignTask, config.task, "task.")
-    most = config.model.get("m", 192)
-    if len(sign.channels) != len(sign.odds) or not sign.channels:
-        raise TrainingError("task.channels and task.odds must be lists of the same length")
-    if min(sign.channels) < 1 or max(sign.channels) > most:
-        raise TrainingError(f"task.channels must be in 1..{most}, the model's channels")
-    return sign
+    kind: type[Task] = resolve(FAMILIES[config.family].task)
+    return kind.of(config)

@@ -17,7 +17,8 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from bitcodec.models.sign.model import SignConfig, SignModel
+from bitcodec.models.sign.config import SignConfig
+from bitcodec.models.sign.model import SignModel
 
 _SLOPE = 0.1  # of leaky ReLU: act(v) - act(-v) = (1 + slope) v
 

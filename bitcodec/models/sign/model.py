@@ -7,16 +7,13 @@ m / 256 bits per pixel. Channels are ordered by training with random truncation
 (nested dropout, Rippel et al. 2014, arXiv 1402.0915), so that the first m of
 them are a codec of their own and one weights file serves every rate.
 
-Beyond the report, a latent channel may refine another one (residual
-binarization: Ghasemzadeh et al., "ReBNet", arXiv 1711.01243): it then sees what
-the sign of its parent left over, so that a strong coefficient gets several bits,
-most significant first.
+Beyond the report, a latent channel may refine another one: see
+:mod:`bitcodec.models.sign.residual_binarization`.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import ClassVar, Literal, cast
+from typing import ClassVar, cast
 
 import numpy as np
 import torch
@@ -27,39 +24,13 @@ from bitcodec.entropy.packed import pack, unpack
 from bitcodec.errors import ContainerError
 from bitcodec.format.header import Coder
 from bitcodec.models.base import STRIDE, Model
-from bitcodec.models.layers.binarize import Levels, Rule, binarize
 from bitcodec.models.layers.halo import NO_MARGINS, Margins, trim
 from bitcodec.models.layers.residual_block import DepthwiseBlock
+from bitcodec.models.sign.binarize import binarize
+from bitcodec.models.sign.config import Activation, Rule, SignConfig
+from bitcodec.models.sign.residual_binarization import Refinement
 
 _BLOCK = 1024  # pixels each way that the first layers are given at a time, without halo
-Activation = Literal["none", "relu", "leaky-relu", "gdn"]
-
-
-@dataclass(frozen=True)
-class SignConfig:
-    """Shape of a :class:`SignModel`.
-
-    Attributes:
-        n: channels between the layers (the report's N).
-        m: latent channels (the report's M): m / 256 bits per pixel.
-        activation: after every layer but the last; "none" is the report's.
-        blocks: residual blocks at stride 8 on either side; 0 is the report's.
-        levels: the two values of a latent bit, "plus-minus" or "zero-one".
-        binarizer: rule used in training; encoding is always deterministic.
-        parents: empty (the report's), or for each latent channel the earlier
-            channel that it refines, -1 for none.
-        preview: a 3x3 convolution reads a picture of an eighth of the size, for previews,
-            from what the first deconvolution and the blocks put out.
-    """
-
-    n: int = 128
-    m: int = 192
-    activation: Activation = "none"
-    blocks: int = 0
-    levels: Levels = "plus-minus"
-    binarizer: Rule = "deterministic"
-    parents: tuple[int, ...] = ()
-    preview: bool = False
 
 
 class GDN1(nn.Module):
@@ -81,48 +52,6 @@ class GDN1(nn.Module):
         """Normalise (N, C, H, W); the parameters are kept positive here."""
         norm = F.conv2d(x.abs(), self.gamma.abs(), self.beta.abs() + 1e-3)
         return x * norm if self.inverse else x / norm
-
-
-class Refinement(nn.Module):
-    """Residual binarization: y_j = z_j + a_j y_p - c_j b_p, p the parent of j.
-
-    ``z`` is what the last convolution puts out, ``b_p = sign(y_p)``. Channels
-    without a parent have y_j = z_j. Chains are walked level by level, so a bit
-    is taken once for each depth, not once for each channel.
-    """
-
-    def __init__(self, parents: tuple[int, ...]) -> None:
-        super().__init__()
-        depth: list[int] = []
-        for j, p in enumerate(parents):
-            if not -1 <= p < j:
-                raise ValueError(f"channel {j} can't refine channel {p}")
-            depth.append(0 if p < 0 else depth[p] + 1)
-        # levels[d]: channels at depth d, in ascending order, and their parents
-        self.levels = [
-            [j for j, dj in enumerate(depth) if dj == d] for d in range(max(depth, default=0) + 1)
-        ]
-        self.slots = [
-            [self.levels[d - 1].index(parents[j]) for j in level] if d else []
-            for d, level in enumerate(self.levels)
-        ]
-        order = [j for level in self.levels for j in level]
-        self.inverse = [order.index(j) for j in range(len(parents))]
-        self.scale = nn.Parameter(torch.full((len(parents), 1, 1), 2.0))
-        self.step = nn.Parameter(torch.ones(len(parents), 1, 1))
-
-    def forward(self, z: Tensor, rule: Rule, levels: Levels) -> tuple[Tensor, Tensor]:
-        """z (N, M, h, w) to the latents y and their bits b, both (N, M, h, w)."""
-        y = z[:, self.levels[0]]
-        b = binarize(y, rule)
-        ys, bs = [y], [b]
-        for level, slot in zip(self.levels[1:], self.slots[1:], strict=True):
-            y = z[:, level] + self.scale[level] * y[:, slot] - self.step[level] * b[:, slot]
-            b = binarize(y, rule)
-            ys.append(y)
-            bs.append(b)
-        b = torch.cat(bs, 1)[:, self.inverse]
-        return torch.cat(ys, 1)[:, self.inverse], b if levels == "plus-minus" else (b + 1) / 2
 
 
 def _activation(kind: Activation, channels: int, inverse: bool) -> nn.Module:

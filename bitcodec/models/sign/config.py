@@ -1,0 +1,37 @@
+"""The options of a `sign` model that are not in its tensors."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+Activation = Literal["none", "relu", "leaky-relu", "gdn"]
+Levels = Literal["plus-minus", "zero-one"]
+Rule = Literal["deterministic", "stochastic"]
+
+
+@dataclass(frozen=True)
+class SignConfig:
+    """Shape of a `sign` model.
+
+    Attributes:
+        n: channels between the layers (the report's N).
+        m: latent channels (the report's M): m / 256 bits per pixel.
+        activation: after every layer but the last; "none" is the report's.
+        blocks: residual blocks at stride 8 on either side; 0 is the report's.
+        levels: the two values of a latent bit, "plus-minus" or "zero-one".
+        binarizer: rule used in training; encoding is always deterministic.
+        parents: empty (the report's), or for each latent channel the earlier
+            channel that it refines, -1 for none.
+        preview: a 3x3 convolution reads a picture of an eighth of the size, for previews,
+            from what the first deconvolution and the blocks put out.
+    """
+
+    n: int = 128
+    m: int = 192
+    activation: Activation = "none"
+    blocks: int = 0
+    levels: Levels = "plus-minus"
+    binarizer: Rule = "deterministic"
+    parents: tuple[int, ...] = ()
+    preview: bool = False
