@@ -19,8 +19,7 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from bitcodec.api import decode, decode_partial, encode, load_model
-    from bitcodec.codecobject import Codec
+    from bitcodec.api import Codec, decode, decode_partial, encode, load_model
     from bitcodec.errors import (
         BitcodecError,
         ChecksumError,
@@ -68,7 +67,7 @@ __all__ = [
 ]
 
 _HOME = {
-    "Codec": "codecobject",
+    "Codec": "api",
     "Info": "info",
     "ModelEntry": "models.registry",
     "decode": "api",

@@ -1,16 +1,12 @@
-"""The functions that ``import bitcodec`` offers and that need a network."""
+"""The functions of ``import bitcodec`` that need a network, and :class:`Codec`."""
 
 from __future__ import annotations
 
 import io
 import os
-import threading
-from functools import lru_cache
-from pathlib import Path
 from typing import Any, BinaryIO
 
 import numpy as np
-import torch
 from PIL import Image
 
 from bitcodec.codec.decode import Decoded, Missing, crop_box
@@ -18,67 +14,13 @@ from bitcodec.codec.decode import decode as decode_source
 from bitcodec.codec.encode import DEFAULT_EFFORT, DEFAULT_TILE, encode_picture
 from bitcodec.codec.preview import reduction
 from bitcodec.codec.target import encode_to_target
-from bitcodec.errors import BitcodecError, ImageError, TargetError
-from bitcodec.format.container import DEFAULT_MAX_PIXELS, Source
-from bitcodec.models import registry
+from bitcodec.errors import DEFAULT_MAX_PIXELS, TargetError
+from bitcodec.format.container import Source, read_header
 from bitcodec.models.base import Model
-from bitcodec.models.weights import load_weights
-from bitcodec.picture import images
-from bitcodec.picture.images import Picture
+from bitcodec.models.loaded import cached_model, load_model
+from bitcodec.picture.images import Picture, open_picture, to_picture, to_pil
 
-
-def load_model(name_or_path: str | os.PathLike[str], *, device: str = "auto") -> Model:
-    """Load a model once, to use it for many pictures.
-
-    Args:
-        name_or_path: a name that ``bitcodec models`` lists, or a weights file.
-        device: "cpu", "cuda", or "auto" for CUDA where there is one.
-
-    Raises:
-        UnknownModelError: there is no such model.
-        WeightsError: its file is damaged.
-        BitcodecError: the device is not there.
-    """
-    return load_weights(registry.find_by_name(name_or_path).path, device=_device(device))
-
-
-def cached_model(model: str | bytes | None, device: str = "auto") -> Model:
-    """A model that stays loaded in this process.
-
-    Args:
-        model: a name, a path, the 8 bytes of an id, or None for the default.
-        device: as in :func:`load_model`.
-
-    Raises:
-        What :func:`load_model` raises.
-    """
-    if isinstance(model, bytes):
-        entry = registry.find_by_id(model)
-    else:
-        entry = registry.find_by_name(model or registry.default_model())
-    # The id is part of the key, so that a file that was replaced is loaded anew.
-    key = entry.path, entry.model_id, _device(device)
-    with _loading:  # threads that want the same model wait for one load
-        return _load(*key)
-
-
-_loading = threading.Lock()
-
-
-@lru_cache(maxsize=4)
-def _load(path: Path, model_id: bytes, device: str) -> Model:
-    return load_weights(path, device=device)
-
-
-def _device(device: str) -> str:
-    if device not in ("auto", "cpu", "cuda"):
-        raise BitcodecError(f"unknown device {device!r} (one of auto, cpu, cuda)")
-    there = torch.cuda.is_available()
-    if device == "cuda" and not there:
-        raise BitcodecError("no CUDA device here")
-    if device == "auto":
-        return "cuda" if there else "cpu"
-    return device
+__all__ = ["Codec", "decode", "decode_partial", "encode", "load_model"]
 
 
 def encode(
@@ -117,7 +59,7 @@ def encode(
         ContainerError: a parameter has no place in the file.
     """
     _refuse_several(quality=quality, bpp=bpp, size=size, psnr=psnr)
-    picture = _as_picture(image)
+    picture = to_picture(image)
     loaded = model if isinstance(model, Model) else cached_model(model, device)
     if bpp is None and size is None and psnr is None:
         chosen = loaded.rate_for_quality(_quality(quality, loaded))
@@ -139,27 +81,6 @@ def _refuse_several(**targets: float | None) -> None:
     given = [name for name, value in targets.items() if value is not None]
     if len(given) > 1:
         raise TargetError(f"{' and '.join(given)} exclude each other")
-
-
-def _as_picture(image: Image.Image | np.ndarray[Any, Any] | Picture | bytes) -> Picture:
-    if isinstance(image, Picture):
-        return image
-    if isinstance(image, bytes):
-        return images.open_picture(image)
-    return images.from_pil(_as_pil(image))
-
-
-def _as_pil(image: Image.Image | np.ndarray[Any, Any]) -> Image.Image:
-    if isinstance(image, Image.Image):
-        return image
-    array = np.asarray(image)
-    if array.dtype != np.uint8:
-        raise ImageError(f"an array must be uint8, not {array.dtype}")
-    if array.ndim not in (2, 3) or (array.ndim == 3 and array.shape[2] not in (3, 4)):
-        raise ImageError(f"an array must be (H, W), (H, W, 3) or (H, W, 4), not {array.shape}")
-    if 0 in array.shape:
-        raise ImageError("a picture without pixels")
-    return Image.fromarray(np.ascontiguousarray(array))
 
 
 def decode(
@@ -200,7 +121,7 @@ def decode(
     if crop is None:
         source.check()
     done = _decode(source, model, device, max_pixels, crop, scale, "error")
-    return images.to_pil(done.picture)
+    return to_pil(done.picture)
 
 
 def decode_partial(
@@ -224,7 +145,7 @@ def decode_partial(
     """
     source = Source.of(data, max_pixels=max_pixels)
     done = _decode(source, model, device, max_pixels, crop, scale, "fill")
-    return images.to_pil(done.picture), sorted({*source.damaged(), *done.lost}, key=_file_order)
+    return to_pil(done.picture), sorted({*source.damaged(), *done.lost}, key=_file_order)
 
 
 def _file_order(name: str) -> tuple[bool, int, str]:
@@ -246,3 +167,124 @@ def _decode(
     loaded = model if isinstance(model, Model) else cached_model(model or header.model_id, device)
     box = crop_box(header, crop)
     return decode_source(source, loaded, box, reduce, max_pixels=max_pixels, missing=missing)
+
+
+class Codec:
+    """Encodes and decodes many pictures with one model, loaded once.
+
+    ::
+
+        >>> codec = bitcodec.Codec("sign", effort=0)  # doctest: +SKIP
+        >>> files = [codec.encode(array, quality=40) for array in arrays]  # doctest: +SKIP
+        >>> arrays = [codec.decode_array(data) for data in files]  # doctest: +SKIP
+
+    Thread safety: a Codec is never changed after it is made, so any number of threads may call
+    its methods at once, and each call gives the bytes that it would give alone. What is passed
+    in must not be changed by another thread during the call; that includes Pillow images that
+    are not loaded yet (``load()`` them first, or hand over bytes). Most of the work happens
+    outside of Python's lock. Each call also uses torch's own threads; with many threads of yours,
+    ``torch.set_num_threads(1)`` in each is the fastest. A file depends on the pixels and the
+    settings and, where a latent lies on a threshold to within the rounding of a float, on the
+    number of torch's threads and the device; its decoding to latents never does.
+
+    To use a model in other processes, make a Codec in each.
+
+    Args:
+        model: a name, the path of a weights file, or a loaded model; None for the default.
+        device: "auto", "cpu" or "cuda"; not used for a model that is loaded already.
+        effort: 0 (fast) to 9 (slow), of every encode.
+        tile: edge of a payload tile in pixels, a multiple of 16.
+        max_pixels: refuse larger pictures, where they come as bytes.
+
+    Attributes:
+        model: the loaded :class:`~bitcodec.models.base.Model`.
+
+    Raises:
+        UnknownModelError, WeightsError: from loading the model.
+        BitcodecError: the device is not there.
+    """
+
+    def __init__(
+        self,
+        model: str | os.PathLike[str] | Model | None = None,
+        *,
+        device: str = "auto",
+        effort: int = DEFAULT_EFFORT,
+        tile: int = DEFAULT_TILE,
+        max_pixels: int = DEFAULT_MAX_PIXELS,
+    ) -> None:
+        self._device = device
+        if isinstance(model, Model):
+            self.model = model
+        else:
+            self.model = cached_model(None if model is None else os.fspath(model), device)
+        self._effort, self._tile, self._max_pixels = effort, tile, max_pixels
+
+    def encode(
+        self,
+        image: Image.Image | np.ndarray[Any, Any] | Picture | bytes,
+        *,
+        quality: int | None = None,
+        bpp: float | None = None,
+        size: int | None = None,
+        psnr: float | None = None,
+    ) -> bytes:
+        """Encode one picture; at most one of quality, bpp, size and psnr.
+
+        Args:
+            image: a Pillow image; uint8 of shape (H, W), (H, W, 3) or (H, W, 4); the bytes of a
+                picture file (PNG, JPEG, ...); or a :class:`~bitcodec.picture.images.Picture`.
+            quality: 1 (smallest file) to 100 (best picture).
+            bpp: bits per pixel of the whole file.
+            size: bytes of the whole file, at most.
+            psnr: dB over RGB, at least.
+
+        Returns:
+            A ``.bin`` file.
+
+        Raises:
+            ImageError: the picture cannot be read or encoded.
+            TargetError: the target cannot be reached.
+            ContainerError: the tile size has no place in the file.
+        """
+        if isinstance(image, bytes):
+            image = open_picture(image, max_pixels=self._max_pixels)
+        return encode(
+            image,
+            model=self.model,
+            quality=quality,
+            bpp=bpp,
+            size=size,
+            psnr=psnr,
+            effort=self._effort,
+            tile=self._tile,
+        )
+
+    def decode(self, data: bytes) -> Image.Image:
+        """Decode one file to a Pillow image of mode RGB, L, RGBA or LA.
+
+        A file of another model is decoded too, if that is one of those that ``bitcodec models``
+        lists; it then stays loaded as well.
+
+        Raises:
+            ContainerError: not one of our files, damaged, or too large.
+            UnknownModelError: no weights file here has the id that the file names.
+        """
+        model_id = read_header(data).header.model_id
+        own = model_id == self.model.model_id
+        return decode(
+            data,
+            model=self.model if own else None,
+            device=self._device,
+            max_pixels=self._max_pixels,
+        )
+
+    def decode_array(self, data: bytes) -> np.ndarray[Any, Any]:
+        """:meth:`decode`, as uint8: (H, W), (H, W, 2), (H, W, 3) or (H, W, 4) for L, LA, RGB, RGBA.
+
+        The array is a copy of its own, which may be written to.
+        """
+        return np.array(self.decode(data))
+
+    def __repr__(self) -> str:
+        return f"Codec({self.model.name or self.model.family!r}, {self.model.model_id.hex()})"

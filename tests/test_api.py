@@ -60,12 +60,12 @@ def test_a_loaded_model_gives_the_same_bytes(draw: Draw, tiny_weights: Path) -> 
 
 
 def test_a_model_stays_loaded() -> None:
-    from bitcodec import api
+    from bitcodec.models.loaded import cached_model
 
-    model = api.cached_model("sign")
-    assert api.cached_model("sign") is model
-    assert api.cached_model(None) is model
-    assert api.cached_model(model.model_id) is model
+    model = cached_model("sign")
+    assert cached_model("sign") is model
+    assert cached_model(None) is model
+    assert cached_model(model.model_id) is model
 
 
 def test_unknown_names_and_devices(draw: Draw) -> None:

@@ -120,17 +120,17 @@ def test_eight_threads_give_the_same_bytes_as_one(draw: Draw) -> None:
 
 def test_threads_share_one_loaded_model(monkeypatch: pytest.MonkeyPatch, draw: Draw) -> None:
     """Even if they all ask for it at once, it is loaded once."""
-    from bitcodec import api
+    from bitcodec.models import loaded
 
     loads = []
-    real = api.load_weights
+    real = loaded.load_weights
 
     def slow(path: Path, *, device: str) -> object:
         loads.append(path)
         return real(path, device=device)
 
-    monkeypatch.setattr(api, "load_weights", slow)
-    api._load.cache_clear()
+    monkeypatch.setattr(loaded, "load_weights", slow)
+    loaded._load.cache_clear()
     data = in_eight_threads(lambda _: bitcodec.Codec().encode(draw()), 8)
     assert len(set(data)) == 1
     assert len(loads) == 1

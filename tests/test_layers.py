@@ -15,7 +15,7 @@ FLOORS = (
     {"picture"},
     {"models"},
     {"info", "codec"},
-    {"api", "codecobject", "training", "evaluate", "report", "pillow"},
+    {"api", "training", "evaluate", "report", "pillow"},
     {"cli", "__main__"},
 )
 FLOOR = {name: number for number, names in enumerate(FLOORS) for name in names}

@@ -62,11 +62,12 @@ class Decode:
     def _decode(self, file: BinaryIO) -> Output:
         from bitcodec import api
         from bitcodec.info import info_of
+        from bitcodec.models.loaded import cached_model
 
         layout = container.load_header(file)
         info = info_of(layout)
         wanted = self.model or bytes.fromhex(info.model_id)
-        model = api.cached_model(wanted, self.device)  # not on the clock
+        model = cached_model(wanted, self.device)  # not on the clock
         started = time.perf_counter()
         size = file.seek(0, os.SEEK_END)
         file.seek(0)

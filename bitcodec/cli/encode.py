@@ -50,11 +50,12 @@ class Encode:
         """Encode one picture; a BitcodecError where that cannot be."""
         from bitcodec import api
         from bitcodec.info import read_info
+        from bitcodec.models.loaded import cached_model
         from bitcodec.picture.images import open_picture
 
         chosen = {name: value for name, value in asdict(self).items() if value is not None}
         limit, device = chosen.pop("max_pixels"), chosen.pop("device")
-        model = api.cached_model(chosen.pop("model", None), device)  # not on the clock
+        model = cached_model(chosen.pop("model", None), device)  # not on the clock
         data = read_source(source)
         started = time.perf_counter()
         picture = open_picture(data, max_pixels=limit)

@@ -12,7 +12,7 @@ import struct
 import threading
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 import numpy as np
 import numpy.typing as npt
@@ -36,6 +36,7 @@ __all__ = [
     "open_picture",
     "save_png",
     "to_pil",
+    "to_picture",
 ]
 
 # Drawings that Pillow hands to another program (Ghostscript) or to Windows to be rendered.
@@ -125,6 +126,15 @@ def from_pil(image: Image.Image) -> Picture:
     return Picture(pixels.rgb, pixels.alpha, pixels.grey, icc, exif, notes)
 
 
+def to_picture(image: Image.Image | npt.NDArray[Any] | Picture | bytes) -> Picture:
+    """A picture from any form that :func:`bitcodec.encode` takes; ImageError where it is none."""
+    if isinstance(image, Picture):
+        return image
+    if isinstance(image, bytes):
+        return open_picture(image)
+    return from_pil(_as_pil(image))
+
+
 def to_pil(picture: Picture) -> Image.Image:
     """A Pillow picture of mode L, LA, RGB or RGBA.
 
@@ -181,6 +191,19 @@ def decode_alpha(data: bytes, width: int, height: int) -> npt.NDArray[np.uint8]:
     if alpha.shape != (height, width) or alpha.dtype != np.uint8:
         raise ContainerError("the alpha section is damaged: its size is not the picture's")
     return alpha
+
+
+def _as_pil(image: Image.Image | npt.NDArray[Any]) -> Image.Image:
+    if isinstance(image, Image.Image):
+        return image
+    array = np.asarray(image)
+    if array.dtype != np.uint8:
+        raise ImageError(f"an array must be uint8, not {array.dtype}")
+    if array.ndim not in (2, 3) or (array.ndim == 3 and array.shape[2] not in (3, 4)):
+        raise ImageError(f"an array must be (H, W), (H, W, 3) or (H, W, 4), not {array.shape}")
+    if 0 in array.shape:
+        raise ImageError("a picture without pixels")
+    return Image.fromarray(np.ascontiguousarray(array))
 
 
 def _mean(rgb: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:

@@ -1,0 +1,72 @@
+"""Models by name, path or id, which stay loaded for as long as the process runs."""
+
+from __future__ import annotations
+
+import os
+import threading
+from functools import lru_cache
+from pathlib import Path
+
+import torch
+
+from bitcodec.errors import BitcodecError
+from bitcodec.models import registry
+from bitcodec.models.base import Model
+from bitcodec.models.weights import load_weights
+
+__all__ = ["cached_model", "load_model", "pick_device"]
+
+
+def load_model(name_or_path: str | os.PathLike[str], *, device: str = "auto") -> Model:
+    """Load a model once, to use it for many pictures.
+
+    Args:
+        name_or_path: a name that ``bitcodec models`` lists, or a weights file.
+        device: "cpu", "cuda", or "auto" for CUDA where there is one.
+
+    Raises:
+        UnknownModelError: there is no such model.
+        WeightsError: its file is damaged.
+        BitcodecError: the device is not there.
+    """
+    return load_weights(registry.find_by_name(name_or_path).path, device=pick_device(device))
+
+
+def cached_model(model: str | bytes | None, device: str = "auto") -> Model:
+    """A model that stays loaded in this process.
+
+    Args:
+        model: a name, a path, the 8 bytes of an id, or None for the default.
+        device: as in :func:`load_model`.
+
+    Raises:
+        What :func:`load_model` raises.
+    """
+    if isinstance(model, bytes):
+        entry = registry.find_by_id(model)
+    else:
+        entry = registry.find_by_name(model or registry.default_model())
+    # The id is part of the key, so that a file that was replaced is loaded anew.
+    key = entry.path, entry.model_id, pick_device(device)
+    with _loading:  # threads that want the same model wait for one load
+        return _load(*key)
+
+
+_loading = threading.Lock()
+
+
+@lru_cache(maxsize=4)
+def _load(path: Path, model_id: bytes, device: str) -> Model:
+    return load_weights(path, device=device)
+
+
+def pick_device(device: str) -> str:
+    """The device, "cpu" or "cuda"; BitcodecError for another word, or a device that is not there."""
+    if device not in ("auto", "cpu", "cuda"):
+        raise BitcodecError(f"unknown device {device!r} (one of auto, cpu, cuda)")
+    there = torch.cuda.is_available()
+    if device == "cuda" and not there:
+        raise BitcodecError("no CUDA device here")
+    if device == "auto":
+        return "cuda" if there else "cpu"
+    return device
