@@ -43,7 +43,7 @@ def main() -> None:
         for index in range(options.crops // 8):
             x = source.batch(index).float() / 255
             m = int(rng.choice([64, 128, 192, int(rng.integers(1, 193))]))
-            a = old.early(old.quantize(x)[:, : min(m, old.config.m)])
+            a = old.stride8_features(old.quantize(x)[:, : min(m, old.config.m)])
             a = F.pad(F.unfold(a, 3, padding=1), (0, 0, 0, 1), value=1.0)  # ones for the bias
             a = a.transpose(1, 2).flatten(0, 1).double()
             b = (F.avg_pool2d(x, 8) - 0.5).permute(0, 2, 3, 1).flatten(0, 2).double()

@@ -60,7 +60,11 @@ def ladder() -> LadderModel:
     q = torch.round(4 * torch.randn(1, 768, 8, 8))
     calibrate(context, [(q, step)])
     model = LadderModel(LADDER)
-    for branch in (model.transform.fa[-1], model.transform.fs[-1], model.transform.up.out):
+    for branch in (
+        model.transform.analysis_trunk[-1],
+        model.transform.synthesis_trunk[-1],
+        model.transform.up.out,
+    ):
         torch.nn.init.normal_(branch.weight, std=0.02)
     model.context = export_context(context)
     model.context.most.copy_(torch.linspace(10, 127, len(model.context.most)))  # used by wide nets

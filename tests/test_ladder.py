@@ -21,7 +21,12 @@ from bitcodec.format.container import Source
 from bitcodec.models.ladder.channels import CHANNELS, GROUPS, pass_map, zigzag
 from bitcodec.models.ladder.config import LadderConfig
 from bitcodec.models.ladder.context_float import Context, Head
-from bitcodec.models.ladder.context_integer import IntegerContext, IntegerHead, _patches, _Scaled
+from bitcodec.models.ladder.context_integer import (
+    IntegerContext,
+    IntegerConv,
+    IntegerHead,
+    _patches,
+)
 from bitcodec.models.ladder.latent_coder import LARGEST, LatentCoder
 from bitcodec.models.ladder.likelihood import bits
 from bitcodec.models.ladder.model import LadderModel, code_of_step, step_of_code
@@ -104,7 +109,7 @@ def test_bfloat16_changes_pixels_by_one_at_most() -> None:
     transform = Transform(_TINY)
     with torch.no_grad():
         for name, parameter in transform.named_parameters():
-            if name.split(".")[0] in ("fa", "fs", "down", "up"):
+            if name.split(".")[0] in ("analysis_trunk", "synthesis_trunk", "down", "up"):
                 parameter.add_(0.02 * torch.randn_like(parameter))
     x, step = 255 * torch.rand(1, 3, 64, 64), torch.full((1, 1, 1, 1), 40.0)
     with torch.no_grad():
@@ -214,7 +219,7 @@ def _walk(context: IntegerContext, q: np.ndarray) -> np.ndarray:
         out[1, rows, indices] = scale.T
         return _sparse(flat[rows][:, indices])
 
-    assert np.array_equal(context.walk(_CODE, *q.shape[1:], visit), q)
+    assert np.array_equal(context.run_passes(_CODE, *q.shape[1:], visit), q)
     return out.reshape(2, *q.shape)
 
 
@@ -246,7 +251,7 @@ def test_same_integers_everywhere(seed: int, threads: None) -> None:
         torch.set_num_threads(count)
         torch.set_default_dtype(dtype)
         for module in context.modules():
-            if isinstance(module, _Scaled):
+            if isinstance(module, IntegerConv):
                 module.weight.data = module.weight.data.contiguous(memory_format=layout)
         context.prepare(dtype, int8=int8)  # None: products of int8 where they are exact
         assert np.array_equal(_walk(context, q), expected)
@@ -272,7 +277,7 @@ def test_products_of_bytes_are_exact_whatever_the_layout() -> None:
         pytest.skip("no fast products of int8 on this processor")
     torch.manual_seed(0)
     for size, h, w in ((1, 1, 5), (3, 1, 1), (3, 7, 1), (5, 1, 7), (5, 6, 4)):
-        layer = _Scaled(6, 2, size)
+        layer = IntegerConv(6, 2, size)
         layer.weight.copy_(torch.randint(-127, 128, layer.weight.shape))
         layer.bias.copy_(torch.randint(-1000, 1000, (6,)))
         layer.m.fill_(3)
@@ -444,7 +449,7 @@ def test_real_bytes_are_the_estimated_bits() -> None:
         q = np.floor(rng.logistic(mu, s) + 0.5)
         return _sparse(np.where(np.abs(centre) > 800, (centre + 4) // 8, q).astype(np.int32))
 
-    q = coder.context.walk(_CODE, 8, 8, visit)
+    q = coder.context.run_passes(_CODE, 8, 8, visit)
     payload, _ = coder.encode(q.astype(np.float32), _CODE, 0.0)
     centre, code = _walk(coder.context, q)
     parts = (q.astype(np.float64), centre / 8, scales[code])
@@ -474,7 +479,7 @@ def test_rate_distortion_optimised_rounding_pays() -> None:
     y = rng.laplace(0, 1.5, (5, 4000)).astype(np.float32)
     m = rng.integers(-1, 2, y.shape).astype(np.int32)
     row = np.full(y.shape, 4 * 64 + 25)
-    plain, chosen = (_CODER.choose(y, m, row, rdo) for rdo in (0.0, 16.0))
+    plain, chosen = (_CODER.rdoq(y, m, row, rdo) for rdo in (0.0, 16.0))
     assert np.array_equal(plain, np.floor(y + 0.5))
     cost = [
         _CODER.cost[row, (q - m) + _CODER.reach] + 16 * np.square(y - q) for q in (plain, chosen)

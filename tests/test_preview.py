@@ -118,9 +118,9 @@ def test_sign_reads_small_previews_early(
     x0, y0, x1, y1 = Box(100, 40, 250, 150).reduced(reduce)
     assert np.abs(np.asarray(part) - small[y0:y1, x0:x1]).max() <= 1
     x = torch.from_numpy(np.asarray(image).copy()).permute(2, 0, 1)[None].float() / 255
-    assert quick.small is not None
+    assert quick.preview_head is not None
     with torch.inference_mode():
-        direct = quick.small(quick.early(quick.quantize(x)))[0] + 0.5
+        direct = quick.preview_head(quick.stride8_features(quick.quantize(x)))[0] + 0.5
     eighth = (direct.clamp(0, 1) * 255).round().permute(1, 2, 0).numpy().astype(np.uint8)
     expected = preview.average(eighth[:22, :38], reduce // 8)
     assert np.abs(small - expected).max() <= 1

@@ -10,7 +10,7 @@ import torch
 from PIL import Image
 
 import bitcodec
-from bitcodec.models.ladder.latent_search import TRADE, search
+from bitcodec.models.ladder.latent_search import LAMBDA_SCALE, search
 from bitcodec.picture.metrics import mse
 
 _SAMPLES = Path(__file__).parent.parent / "samples"
@@ -33,7 +33,7 @@ def _mixing() -> torch.Tensor:
 def _loss(targets: np.ndarray, x: torch.Tensor) -> float:
     bits, q = _encode(targets)
     x_hat = (_mixing() @ torch.from_numpy(q).float().flatten()).reshape(x.shape)
-    return bits + TRADE / _STEP**2 * 16 * float((x_hat - x).square().mean())
+    return bits + LAMBDA_SCALE / _STEP**2 * 16 * float((x_hat - x).square().mean())
 
 
 def _case() -> tuple[torch.Tensor, np.ndarray]:
@@ -78,5 +78,5 @@ def test_high_effort_pays_with_the_shipped_weights(inference: bool) -> None:
         with torch.inference_mode(inference):
             data = bitcodec.encode(picture, model="ladder", quality=quality, effort=effort)
         out = np.asarray(bitcodec.decode(data))
-        losses.append(8 * len(data) + TRADE / step**2 * picture.size / 3 * mse(picture, out))
+        losses.append(8 * len(data) + LAMBDA_SCALE / step**2 * picture.size / 3 * mse(picture, out))
     assert losses[1] < losses[0]

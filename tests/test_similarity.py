@@ -8,7 +8,7 @@ from torch import Tensor
 
 from bitcodec.errors import TrainingError
 from bitcodec.training.ladder_task import MSE_OF_MS_SSIM, LadderTask
-from bitcodec.training.similarity import LEAST_EDGE, WEIGHTS, dissimilarity
+from bitcodec.training.similarity import LEAST_EDGE, WEIGHTS, ms_ssim_loss
 
 
 def _pictures() -> Tensor:
@@ -27,14 +27,14 @@ def test_it_is_the_librarys_without_the_finest_scale(noise: float) -> None:
     weights = [0.0, *WEIGHTS]
     a, b = (t.repeat_interleave(2, 2).repeat_interleave(2, 3) for t in (a, b))
     expected = 1 - library.ms_ssim(a, b, data_range=255, size_average=False, weights=weights)
-    torch.testing.assert_close(dissimilarity(y, x), expected, rtol=1e-3, atol=1e-6)
+    torch.testing.assert_close(ms_ssim_loss(y, x), expected, rtol=1e-3, atol=1e-6)
 
 
 def test_equal_pictures_differ_by_nothing_and_gradients_flow() -> None:
     x = _pictures()
-    assert dissimilarity(x, x).abs().max() < 1e-6
+    assert ms_ssim_loss(x, x).abs().max() < 1e-6
     y = (x + 10).requires_grad_(True)
-    dissimilarity(y, x).sum().backward()
+    ms_ssim_loss(y, x).sum().backward()
     assert y.grad is not None
     assert torch.isfinite(y.grad).all()
     assert y.grad.abs().max() > 0
@@ -43,7 +43,7 @@ def test_equal_pictures_differ_by_nothing_and_gradients_flow() -> None:
 def test_a_picture_against_its_negative_has_a_finite_gradient() -> None:
     x = _pictures()
     y = (255 - x).requires_grad_(True)
-    value = dissimilarity(y, x)
+    value = ms_ssim_loss(y, x)
     value.sum().backward()
     assert (value > 0.5).all()
     assert y.grad is not None
@@ -53,7 +53,7 @@ def test_a_picture_against_its_negative_has_a_finite_gradient() -> None:
 def test_small_crops_are_refused() -> None:
     x = torch.zeros(1, 3, LEAST_EDGE - 16, 256)
     with pytest.raises(TrainingError, match="176 pixels"):
-        dissimilarity(x, x)
+        ms_ssim_loss(x, x)
 
 
 def test_the_loss_mixes_both() -> None:
@@ -73,7 +73,7 @@ def test_the_loss_mixes_both() -> None:
     with torch.no_grad():
         y = model.transform.analyze(x * 255, step)  # type: ignore[union-attr]
         x_hat = model.transform.synthesize(torch.floor(y + 0.5), step)  # type: ignore[union-attr]
-    other = MSE_OF_MS_SSIM * dissimilarity(x_hat, x * 255).mean()
+    other = MSE_OF_MS_SSIM * ms_ssim_loss(x_hat, x * 255).mean()
     scale = 24 / 40**2 / (0.3 + 20 / 40)
     expected = 0.75 * plain.detach() + 0.25 * scale * other
     assert float(mixed.detach()) == pytest.approx(float(expected), rel=1e-4)

@@ -10,7 +10,7 @@ from bitcodec.models.ladder import model as ladder_module
 from bitcodec.models.ladder.config import LadderConfig
 from bitcodec.models.ladder.model import LadderModel, code_of_step
 from bitcodec.models.ladder.sparse_synthesis import SparseLatents, SparseSynthesis
-from bitcodec.models.layers.halo import NO_MARGINS, Margins
+from bitcodec.models.layers.halo import NO_HALO, Halo
 
 _CODE = code_of_step(40)
 _CPU = torch.device("cpu")
@@ -21,7 +21,7 @@ def _model() -> LadderModel:
     model = LadderModel(LadderConfig(state=4, hidden=4, width=8, pixels=(4, 4), blocks=2))
     with torch.no_grad():
         for name, parameter in model.transform.named_parameters():
-            if name.split(".")[0] in ("fs", "up", "g"):
+            if name.split(".")[0] in ("synthesis_trunk", "up", "log_gains"):
                 parameter.add_(0.05 * torch.randn_like(parameter))  # nothing is zero
     return model.eval()
 
@@ -46,23 +46,23 @@ def test_latents_by_position() -> None:
 
 def test_trimmed_latents() -> None:
     q = _latents(0.1, 7, 9)
-    got = SparseLatents.of(q, _CPU).trimmed(Margins(3, 2, 1, 4), Margins(1, 2, 0, 0))
+    got = SparseLatents.of(q, _CPU).cropped(Halo(3, 2, 1, 4), Halo(1, 2, 0, 0))
     expected = SparseLatents.of(q[:, :3, 2:8], _CPU)
     assert got.shape == expected.shape == (3, 6)
     for name in ("channels", "values", "starts"):
         assert torch.equal(getattr(got, name), getattr(expected, name))
 
 
-@pytest.mark.parametrize("margins", [NO_MARGINS, Margins(5, 0, 3, 1)])
+@pytest.mark.parametrize("halo", [NO_HALO, Halo(5, 0, 3, 1)])
 @pytest.mark.parametrize("share", [0.0, 0.05, 1.0])
-def test_same_as_the_dense_synthesis(share: float, margins: Margins) -> None:
+def test_same_as_the_dense_synthesis(share: float, halo: Halo) -> None:
     model = _model()
     q = _latents(share, 6, 9)
     with torch.inference_mode():
         dense = model.transform.synthesize_parts(
-            torch.from_numpy(q)[None].float(), torch.full((1, 1, 1, 1), 40.0), margins
+            torch.from_numpy(q)[None].float(), torch.full((1, 1, 1, 1), 40.0), halo
         )
-        sparse = SparseSynthesis(model.transform).parts(SparseLatents.of(q, _CPU), 40.0, margins)
+        sparse = SparseSynthesis(model.transform).parts(SparseLatents.of(q, _CPU), 40.0, halo)
     for a, b in zip(sparse, dense, strict=True):
         assert a.shape == b.shape
         assert float(b.std()) > 1e-3

@@ -71,9 +71,9 @@ def test_its_worth_falls_with_the_step() -> None:
 def test_the_gain_follows_the_step() -> None:
     transform = Transform(LadderConfig(gain_terms=3))
     with torch.no_grad():
-        transform.g[0].fill_(0.5)
-        transform.g[1].fill_(-0.25)
-        transform.g[2].fill_(0.125)
+        transform.log_gains[0].fill_(0.5)
+        transform.log_gains[1].fill_(-0.25)
+        transform.log_gains[2].fill_(0.125)
     step = torch.tensor([48.0, 48.0 * np.e, 48.0 / np.e]).view(3, 1, 1, 1)
     gain = transform.log_gain(step)
     assert gain.shape == (3, 768, 1, 1)
@@ -101,9 +101,9 @@ def test_weights_with_one_gain_a_channel_go_on_as_they_were() -> None:
     if shipped.config.gain_terms > 1:
         pytest.skip("the shipped weights have gains that follow the rate")
     model = LadderFloatModel(dataclasses.replace(shipped.config, gain_terms=3))
-    model.load_deployed(shipped)
+    model.load_exported(shipped)
     shipped.transform.use_bfloat16 = False
-    for block in model.transform.fs[1:-1]:
+    for block in model.transform.synthesis_trunk[1:-1]:
         block.activate = torch.nn.functional.gelu
     q = torch.randint(-2, 3, (1, 768, 4, 4), generator=torch.Generator().manual_seed(0)).float()
     step = torch.full((1, 1, 1, 1), 20.0)

@@ -17,7 +17,7 @@ from bitcodec.models.ladder.model import LadderModel
 from bitcodec.models.ladder.trainable import LadderFloatModel
 from bitcodec.models.weights import build, load_weights, save_weights
 from bitcodec.training.config import load_config
-from bitcodec.training.ladder_task import LadderTask, choose
+from bitcodec.training.ladder_task import LadderTask, rdoq
 from bitcodec.training.run import train
 from bitcodec.training.tasks import make_task
 
@@ -38,8 +38,8 @@ _SETTINGS = (
 def _parts(model: LadderFloatModel) -> dict[str, list[torch.Tensor]]:
     t = model.transform
     return {
-        "analysis": [*t.fa.parameters(), *t.down.parameters(), t.wa],
-        "synthesis": [*t.fs.parameters(), *t.up.parameters(), t.ws],
+        "analysis": [*t.analysis_trunk.parameters(), *t.down.parameters(), t.analysis_kernels],
+        "synthesis": [*t.synthesis_trunk.parameters(), *t.up.parameters(), t.synthesis_kernels],
         "context": list(model.estimator.parameters()),
     }
 
@@ -76,7 +76,7 @@ def test_rounding_in_training_is_the_encoders() -> None:
     torch.manual_seed(1)
     y, mu = 2 * torch.randn(5000), torch.randn(5000)
     s = torch.full_like(y, 0.4)
-    plain, chosen = torch.floor(y + 0.5), choose(y, mu, s, 16.0)
+    plain, chosen = torch.floor(y + 0.5), rdoq(y, mu, s, 16.0)
 
     def price(q: torch.Tensor) -> torch.Tensor:
         return bits(q, mu, s) + 16 * (y - q).square()

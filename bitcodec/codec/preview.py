@@ -67,10 +67,10 @@ def decode_preview(tiles: Tiles, model: Model, box: Box, reduce: int) -> np.ndar
                 part = whole.clipped(box).reduced(reduce)
                 out[part.within(small)] = tile[part.within(whole.reduced(reduce))]
         return out
-    early = max(n for n in (1, *model.reductions) if n <= reduce)
+    step = max(n for n in (1, *model.reductions) if n <= reduce)
     left, top, right, bottom = small.enlarged(reduce).clipped(tiles.tiling.picture)
     for y0, y1 in cut(top, bottom, BLOCK):
-        strip = decode_region(tiles, model, Box(left, y0, right, y1), early)
-        rows = average(strip, reduce // early)
+        strip = decode_region(tiles, model, Box(left, y0, right, y1), step)
+        rows = average(strip, reduce // step)
         out[y0 // reduce - small.y0 :][: len(rows)] = rows
     return out

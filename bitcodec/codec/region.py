@@ -13,7 +13,7 @@ import numpy as np
 from bitcodec.codec.tiles import Tiles
 from bitcodec.format.tiling import STRIDE, Box, cut
 from bitcodec.models.base import Model
-from bitcodec.models.layers.halo import Margins
+from bitcodec.models.layers.halo import Halo
 
 __all__ = ["BLOCK", "GREY", "decode_region"]
 
@@ -61,10 +61,8 @@ def _synthesize(
     if reduce > 1:
         pixels, covered = model.synthesize_small(latents, rate, reduce), around
     else:
-        margins = Margins(
-            own.x0 - around.x0, own.y0 - around.y0, around.x1 - own.x1, around.y1 - own.y1
-        )
-        pixels, covered = model.synthesize_pixels(latents, rate, margins), own
+        halo = Halo(own.x0 - around.x0, own.y0 - around.y0, around.x1 - own.x1, around.y1 - own.y1)
+        pixels, covered = model.synthesize_pixels(latents, rate, halo), own
     return pixels[block.reduced(reduce).within(covered.enlarged(STRIDE // reduce))]
 
 

@@ -10,7 +10,7 @@ import torch
 from torch import nn
 
 from bitcodec.format.header import Coder
-from bitcodec.models.layers.halo import NO_MARGINS, Margins
+from bitcodec.models.layers.halo import NO_HALO, Halo
 
 STRIDE = 16  #: pixels a latent position stands for, each way
 SEARCHING = 7  #: efforts from here on may search, see :meth:`Model.search`
@@ -119,15 +119,13 @@ class Model(nn.Module, abc.ABC):
         """
 
     @abc.abstractmethod
-    def synthesize_pixels(
-        self, latents: np.ndarray, rate: int, margins: Margins = NO_MARGINS
-    ) -> np.ndarray:
+    def synthesize_pixels(self, latents: np.ndarray, rate: int, halo: Halo = NO_HALO) -> np.ndarray:
         """Quantised latents to pixels.
 
         Args:
             latents: (C, h, w), with a halo of ``halo_out`` wherever the picture goes on.
             rate: as in the header.
-            margins: the halo; its pixels are left out, which saves most of the work for them.
+            halo: of these latents; its pixels are left out, with most of the work for them.
 
         Returns:
             uint8 (16 (h - top - bottom), 16 (w - left - right), 3).

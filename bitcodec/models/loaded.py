@@ -61,7 +61,7 @@ def _load(path: Path, model_id: bytes, device: str) -> Model:
 
 
 def pick_device(device: str) -> str:
-    """The device, "cpu" or "cuda"; BitcodecError for another word, or a device that is not there."""
+    """The device, "cpu" or "cuda"; BitcodecError where it is unknown or not there."""
     if device not in ("auto", "cpu", "cuda"):
         raise BitcodecError(f"unknown device {device!r} (one of auto, cpu, cuda)")
     there = torch.cuda.is_available()

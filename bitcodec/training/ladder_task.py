@@ -24,12 +24,13 @@ from torch import Tensor, nn
 
 from bitcodec.errors import TrainingError
 from bitcodec.models.base import Model
-from bitcodec.models.ladder.latent_search import TRADE
+from bitcodec.models.ladder.latent_search import LAMBDA_SCALE
 from bitcodec.models.ladder.likelihood import bits
 from bitcodec.models.ladder.model import LadderModel, code_of_step
+from bitcodec.models.ladder.rdoq import cheapest_levels
 from bitcodec.models.ladder.trainable import LadderFloatModel
 from bitcodec.training.config import TrainConfig
-from bitcodec.training.similarity import dissimilarity
+from bitcodec.training.similarity import ms_ssim_loss
 from bitcodec.training.ssimulacra2 import weighted_sum
 from bitcodec.training.tasks import Task, Validation, measure
 
@@ -50,27 +51,21 @@ def mse_of_s(step: np.ndarray) -> np.ndarray:
     return np.asarray(np.interp(np.log(step), np.log(known), list(MSE_OF_S.values())))
 
 
-def choose(y: Tensor, mu: Tensor, s: Tensor, rdo: float) -> Tensor:
+def rdoq(y: Tensor, mu: Tensor, s: Tensor, rdoq_weight: float) -> Tensor:
     """Rate-distortion optimised rounding as the encoder does it, but for all passes at once.
 
     Args:
         y: latents, any shape.
         mu: predicted centres, same shape.
         s: predicted scales, same shape.
-        rdo: weight of (y - q)**2 against bits.
-
-    Returns:
-        The cheapest of the nearest level, the next toward the centre, the next toward 0, and 0.
+        rdoq_weight: of (y - q)**2 against bits.
     """
-    near = torch.floor(y + 0.5)
-    centre = torch.floor(mu + 0.5)
-    best, least = near, bits(near, mu, s) + rdo * (y - near).square()
-    others = (near - (near - centre).sign(), near - near.sign(), torch.zeros_like(near))
-    for other in others:
-        price = bits(other, mu, s) + rdo * (y - other).square()
-        better = (price < least) & (near != centre)
-        best, least = torch.where(better, other, best), torch.where(better, price, least)
-    return best
+
+    def price(level: Tensor) -> Tensor:
+        return bits(level, mu, s) + rdoq_weight * (y - level).square()
+
+    levels: Tensor = cheapest_levels(torch, torch.floor(y + 0.5), torch.floor(mu + 0.5), price)
+    return levels
 
 
 def _weigh(x: Tensor, weight: Tensor) -> Tensor:
@@ -108,7 +103,7 @@ class LadderTask(Task):
     phase: Phase = "joint"
     low: float = 8.0
     high: float = 160.0
-    trade: float = TRADE
+    trade: float = LAMBDA_SCALE
     similarity: float = 0.0
     eyes: float = 0.0
     maps: float = 0.0
@@ -130,7 +125,7 @@ class LadderTask(Task):
         shape = {**vars(loaded.config), **config.model}
         model = cast(LadderFloatModel, self.build(dataclasses.replace(config, model=shape)))
         try:
-            model.load_deployed(loaded)
+            model.load_exported(loaded)
         except RuntimeError as error:
             raise TrainingError(f"{config.init} does not fit the model asked for") from error
         return model
@@ -192,7 +187,7 @@ class LadderTask(Task):
             level = torch.floor(y + 0.5)
             if frozen and self.rdo > 0:
                 mu, s = model.estimator(level, step)
-                level = choose(y, mu, s, self.rdo)
+                level = rdoq(y, mu, s, self.rdo)
         q = y + (level - y).detach()
         bpp = mse = torch.zeros((), device=x.device)
         middle = torch.exp(torch.log(step).mean((1, 2, 3)))
@@ -212,7 +207,7 @@ class LadderTask(Task):
             mse = error.detach().mean()
             error = (1 - self.similarity - self.eyes) * error
             if self.similarity > 0:
-                error = error + self.similarity * MSE_OF_MS_SSIM * dissimilarity(x_hat, x)
+                error = error + self.similarity * MSE_OF_MS_SSIM * ms_ssim_loss(x_hat, x)
             if self.eyes > 0:
                 kappa = torch.from_numpy(mse_of_s(middle.cpu().numpy())).to(error)
                 error = error + self.eyes * kappa * weighted_sum(x_hat, x)
@@ -224,7 +219,7 @@ class LadderTask(Task):
         """The phase's parameters; the block transform's kernels learn slowly."""
         net = cast(LadderFloatModel, model)
         t = net.transform
-        synthesis = [*t.fs.parameters(), *t.up.parameters()]
+        synthesis = [*t.synthesis_trunk.parameters(), *t.up.parameters()]
         trained: list[nn.Parameter] = []
         slow: list[nn.Parameter] = []
         gains: list[nn.Parameter] = []
@@ -232,11 +227,11 @@ class LadderTask(Task):
             trained += net.estimator.parameters()
         if self.phase in ("decoder", "finish"):
             trained += synthesis
-            slow = [t.ws]
+            slow = [t.synthesis_kernels]
         if self.phase == "joint":
-            trained += synthesis + [*t.fa.parameters(), *t.down.parameters()]
+            trained += synthesis + [*t.analysis_trunk.parameters(), *t.down.parameters()]
             trained += net.estimator.parameters()
-            slow, gains = [t.wa, t.ws], [t.g]
+            slow, gains = [t.analysis_kernels, t.synthesis_kernels], [t.log_gains]
         chosen = {id(p) for p in trained + slow + gains}
         for p in model.parameters():
             p.requires_grad_(id(p) in chosen)
@@ -262,7 +257,7 @@ class LadderTask(Task):
             )
             rows.append((code, got.bpp, got.psnr))
             error = (1 - self.similarity - self.eyes) * got.mse
-            error += self.similarity * MSE_OF_MS_SSIM * got.dissimilarity
+            error += self.similarity * MSE_OF_MS_SSIM * got.ms_ssim_loss
             error += self.eyes * float(mse_of_s(np.array(step))) * got.s
             score += (got.bpp + self.trade / step**2 * error) / (0.3 + 20 / step)
         return Validation(score / len(self.valid_steps), tuple(rows), time.monotonic() - start)

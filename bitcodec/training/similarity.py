@@ -53,7 +53,7 @@ def _structure(a: Tensor, b: Tensor) -> tuple[Tensor, Tensor]:
     return cs.mean((2, 3)), (cs * luminance).mean((2, 3))
 
 
-def dissimilarity(x_hat: Tensor, x: Tensor) -> Tensor:
+def ms_ssim_loss(x_hat: Tensor, x: Tensor) -> Tensor:
     """1 - MS-SSIM (scales 2 to 5) of each picture, its colours averaged.
 
     Args:

@@ -41,13 +41,13 @@ class Validation:
 class Measured(NamedTuple):
     """Means over pictures.
 
-    ``dissimilarity`` is 1 - MS-SSIM, ``s`` the weighted sum of SSIMULACRA2; 0 where not asked for.
+    ``ms_ssim_loss`` is 1 - MS-SSIM, ``s`` the weighted sum of SSIMULACRA2; 0 where not asked for.
     """
 
     bpp: float
     psnr: float
     mse: float
-    dissimilarity: float
+    ms_ssim_loss: float
     s: float
 
 
@@ -80,7 +80,7 @@ def measure(
         rows.append((8 * len(data) / (rgb.shape[0] * rgb.shape[1]), psnr(rgb, out), mse))
         a, b = (torch.from_numpy(p).permute(2, 0, 1)[None].double() for p in (out, rgb))
         if similar and min(rgb.shape[:2]) >= similarity.LEAST_EDGE:
-            other.append(float(similarity.dissimilarity(a, b)))
+            other.append(float(similarity.ms_ssim_loss(a, b)))
         if eyes and min(rgb.shape[:2]) >= ssimulacra2.LEAST_EDGE:
             sums.append(float(ssimulacra2.weighted_sum(a, b)))
     bpp, db, error = (float(v) for v in np.mean(rows, axis=0))

@@ -26,10 +26,10 @@ from bitcodec.models.ladder.probability_tables import COMPAND_SIZE, UNARY
 from bitcodec.models.layers import fixed_point as fx
 from bitcodec.models.processor import has_int8
 
-#: visit(group, indices, centre, scale): indices (n,) of positions in raster order, centre (C, n)
-#: codes -1792..1792, scale (C, n) codes 0..63, both int16; returns where in (C, n), flattened,
-#: latents are not zero, and what they are, integers.
-Visit = Callable[[int, np.ndarray, np.ndarray, np.ndarray], tuple[np.ndarray, np.ndarray]]
+#: Codes the latents of one pass, in either direction: called with the group, the positions (n,) in
+#: raster order, and int16 codes (C, n) of their centres, -1792..1792, and scales, 0..63. Returns
+#: where in (C, n), flattened, latents are not zero, and what they are, integers.
+PassCoder = Callable[[int, np.ndarray, np.ndarray, np.ndarray], tuple[np.ndarray, np.ndarray]]
 
 
 _PIECE = 512  # positions
@@ -40,7 +40,7 @@ def _int(*shape: int, dtype: torch.dtype = torch.int32) -> Tensor:
     return torch.zeros(shape, dtype=dtype)
 
 
-class _Scaled(nn.Module):
+class IntegerConv(nn.Module):
     """int8 weights (O, I, k, k), int32 bias, and the multiplier m / 2**k of each output."""
 
     weight: Tensor
@@ -64,23 +64,25 @@ class _Scaled(nn.Module):
         self._ready = (self.weight.to(dtype), self.bias.to(dtype), ratio[:, None, None])
         self._int8 = None
 
-    def prepare_int8(self, lift: int = 0, copies: int = 1, lower: int = 0) -> None:
+    def prepare_int8(
+        self, input_zero_point: int = 0, repeats: int = 1, output_zero_point: int = 0
+    ) -> None:
         """Make ready for :meth:`product`.
 
         Args:
-            lift: what was taken from every input to make it an int8.
-            copies: inputs come as so many summands, each lifted, one after the other.
-            lower: what is to be taken from every output.
+            input_zero_point: what was taken from every input to make it an int8.
+            repeats: inputs come as so many summands, each with that zero point, in turn.
+            output_zero_point: what is to be taken from every output.
         """
         weight = self.weight.permute(0, 2, 3, 1).flatten(1)  # in the order of `_patches`
-        bias = self.bias.double() + copies * lift * weight.double().sum(1)
-        shift = bias * self.multiplier() + (0.5 - lower)
-        self._int8 = (weight.repeat(1, copies).t(), shift)
+        bias = self.bias.double() + repeats * input_zero_point * weight.double().sum(1)
+        shift = bias * self.multiplier() + (0.5 - output_zero_point)
+        self._int8 = (weight.repeat(1, repeats).t(), shift)
 
     def product(self, a: Tensor) -> Tensor:
         """What :meth:`rows` gives, or a larger kernel on patches: int8 (n, k k I) to (n, O).
 
-        As :meth:`prepare_int8` was told, outputs are lowered.
+        The zero points are those that :meth:`prepare_int8` was given.
         """
         weight, shift = cast("tuple[Tensor, Tensor]", self._int8)
         if a.stride() != (a.shape[1], 1):  # torch 2.13 takes what overlaps, and one row, wrongly
@@ -164,18 +166,18 @@ class IntegerHead(nn.Module):
 
     def __init__(self, size: int, state: int, hidden: int) -> None:
         super().__init__()
-        self.dw = _Scaled(state, 1, 5, groups=state)
+        self.dw = IntegerConv(state, 1, 5, groups=state)
         self.register_buffer("same", _int(state, dtype=torch.int64))  # of t itself, over 2**dw.k
-        self.a = _Scaled(hidden, state, 1)
-        self.b = _Scaled(hidden, hidden, 1)
-        self.o = _Scaled(2 * size, hidden, 1)
+        self.a = IntegerConv(hidden, state, 1)
+        self.b = IntegerConv(hidden, hidden, 1)
+        self.o = IntegerConv(2 * size, hidden, 1)
         self.int8 = False
 
     def prepare_int8(self) -> None:
         """Multiply int8 matrices from now on."""
         self.int8 = True
-        self.a.prepare_int8(lower=128)
-        self.b.prepare_int8(128, lower=128)
+        self.a.prepare_int8(output_zero_point=128)
+        self.b.prepare_int8(128, output_zero_point=128)
         self.o.prepare_int8(128, 2)
 
     def forward(self, t: Tensor, h: int, w: int, where: Tensor | None = None) -> Tensor:
@@ -236,7 +238,7 @@ class IntegerContext(nn.Module):
         self.register_buffer("most", _int(len(GROUPS)))
         kernels = [5 if g < 4 else 3 for g in range(len(GROUPS))]
         self.emb = nn.ModuleList(
-            _Scaled(state, group.size, k) for group, k in zip(GROUPS, kernels, strict=True)
+            IntegerConv(state, group.size, k) for group, k in zip(GROUPS, kernels, strict=True)
         )
         self.heads = nn.ModuleList(
             IntegerHead(group.size, state, config.hidden) for group in GROUPS
@@ -259,13 +261,13 @@ class IntegerContext(nn.Module):
             int8 = min(sizes) > 1 and has_int8(self.base.device)
         self.int8 = int8
         for module in self.modules():
-            if isinstance(module, _Scaled):
+            if isinstance(module, IntegerConv):
                 module.prepare(dtype)
         for head, emb in zip(self.heads, self.emb, strict=True):
             cast(IntegerHead, head).int8 = False
             if self.int8:
                 cast(IntegerHead, head).prepare_int8()
-                cast(_Scaled, emb).prepare_int8()
+                cast(IntegerConv, emb).prepare_int8()
         self.state_dtype = torch.float32 if self._state_bound() < fx.EXACT else torch.float64
         self._compand = self.compand.cpu().numpy().astype(np.int16)
         self._centre = self.centre.cpu().numpy()
@@ -273,7 +275,7 @@ class IntegerContext(nn.Module):
     def check(self) -> None:
         """WeightsError unless every convolution is exact in float32 and the tables are sane."""
         for index, head in enumerate(cast("list[IntegerHead]", list(self.heads))):
-            emb = cast(_Scaled, self.emb[index])
+            emb = cast(IntegerConv, self.emb[index])
             limits = (
                 (emb, int(self.most[index])),
                 (head.dw, 255),
@@ -298,7 +300,7 @@ class IntegerContext(nn.Module):
         """No sum of parts of the state is larger, at any step code."""
         most = self.base.double().abs() + (self.slope.double().abs() / 65536 + 1) * 65536
         for index, module in enumerate(self.emb):
-            emb = cast(_Scaled, module)
+            emb = cast(IntegerConv, module)
             reach = emb.weight.double().abs().flatten(1).sum(1) * int(self.most[index])
             pos = cast(Tensor, getattr(self, f"pos{index}")).double().abs().amax(0)
             most = most + 2 * (reach * emb.multiplier().abs() + 1) + pos
@@ -310,7 +312,7 @@ class IntegerContext(nn.Module):
 
     def _embed(self, index: int, e: np.ndarray, h: int, w: int) -> Callable[[slice], Tensor]:
         """What the companded latents e, int8 (C, h w), add to the state of some positions."""
-        emb = cast(_Scaled, self.emb[index])
+        emb = cast(IntegerConv, self.emb[index])
         a = torch.from_numpy(e.reshape(-1, h, w)).to(self.base.device)
         if self.int8:
             patches = _patches(a.permute(1, 2, 0), emb.weight.shape[2])
@@ -324,7 +326,7 @@ class IntegerContext(nn.Module):
 
         A convolution without a bias puts out zeros where it sees zeros.
         """
-        emb = cast(_Scaled, self.emb[index])
+        emb = cast(IntegerConv, self.emb[index])
         size = emb.weight.shape[2]
         where = _around(e.any(0).reshape(h, w), size // 2)
         if not self.int8 or len(where) > _SPARSE * h * w:
@@ -348,20 +350,20 @@ class IntegerContext(nn.Module):
         return np.concatenate((-size[:0:-1], size)).astype(np.int8)
 
     @torch.inference_mode()
-    def walk(
-        self, step_code: int, h: int, w: int, visit: Visit, groups: int = len(GROUPS)
+    def run_passes(
+        self, step_code: int, h: int, w: int, code_pass: PassCoder, groups: int = len(GROUPS)
     ) -> np.ndarray:
-        """Go through all groups and passes; ``visit`` codes each, in either direction.
+        """Go through all groups and passes; ``code_pass`` codes each, in either direction.
 
         Args:
             step_code: the header's rate.
             h: rows of latents.
             w: columns of latents.
-            visit: see :data:`Visit`.
+            code_pass: see :data:`PassCoder`.
             groups: stop after so many, with zeros for the rest.
 
         Returns:
-            What ``visit`` returned, in its place: int16 (768, h, w).
+            What ``code_pass`` returned, in its place: int16 (768, h, w).
         """
         s = self._start(step_code, h, w)
         t = s.new_empty(s.shape, dtype=self.dtype)
@@ -381,7 +383,7 @@ class IntegerContext(nn.Module):
                     _as_input(s[at], pos[k], more(at) if more else None, t[at])
                 some = torch.from_numpy(indices).to(s.device) if group.passes > 1 else None
                 codes = cast(IntegerHead, self.heads[index])(t, h, w, some).cpu().numpy()
-                where, values = visit(index, indices, codes[: group.size], codes[group.size :])
+                where, values = code_pass(index, indices, codes[: group.size], codes[group.size :])
                 if not len(where):
                     continue
                 if len(indices) < h * w:

@@ -5,7 +5,7 @@ then |q - m| > 1? > 2? ... > 15?, then an Exp-Golomb tail of even bits whose ord
 terms of the ladder, each question is one latent bit sign(y - theta_k) or a run of them; bits that
 are implied by earlier answers cost nothing. All latents of a pass answer a question at once.
 
-Most latents are all but certain to be 0. A table may therefore have zeros as probabilities of
+Most latents are all but skippable to be 0. A table may therefore have zeros as probabilities of
 q != m: where m is 0, such a latent is not asked about, and is 0. Since a model can be wrong about a
 picture unlike any that it was trained on, each payload of such a table begins with a decision
 whether it is trusted so; if not, zeros count as ones, and every latent can be anything.
@@ -20,12 +20,13 @@ from bitcodec.errors import ContainerError
 from bitcodec.models.ladder.channels import GROUPS
 from bitcodec.models.ladder.context_integer import IntegerContext
 from bitcodec.models.ladder.probability_tables import UNARY, cost_table
+from bitcodec.models.ladder.rdoq import cheapest_levels
 from bitcodec.models.layers import fixed_point as fx
 
 LARGEST = 2**15 - 1  #: largest magnitude of a latent
 _TAIL_BITS = 18
 _LOSS = 1e-2  #: of a payload's bits: trusting the table may cost no more than so many
-_ESCAPE = 16.0  #: bits that a latent costs at the least where the table is all but certain
+_ESCAPE = 16.0  #: bits that a latent costs at the least where the table is all but skippable
 
 
 class LatentCoder:
@@ -38,80 +39,80 @@ class LatentCoder:
     def __init__(self, context: IntegerContext) -> None:
         self.context = context
         table = np.ascontiguousarray(context.probability.cpu().numpy().T)
-        self.certain = table[0] == 0
-        self.has_certain = bool(self.certain.any())
+        self.skippable = table[0] == 0
+        self.has_skippable = bool(self.skippable.any())
         self.probability = np.maximum(table, 1)
         self.orders = context.orders.cpu().numpy().astype(np.int64)
         self.cost = cost_table(self.probability.T, self.orders)
         self.reach = self.cost.shape[1] // 2
-        # With no larger codes than these a latent is certain: no need to look it up.
-        zeros = self.certain.reshape(fx.FRACTIONS, fx.SCALES)[fx.FRACTIONS // 2]
-        self._sure_scale = int(np.argmin(np.append(zeros, False))) - 1
+        # With no larger codes than these a latent is skippable: no need to look it up.
+        zeros = self.skippable.reshape(fx.FRACTIONS, fx.SCALES)[fx.FRACTIONS // 2]
+        self._skippable_scale = int(np.argmin(np.append(zeros, False))) - 1
         eighths = np.abs(context.eighths(np.arange(-fx.CENTRE_MAX, fx.CENTRE_MAX + 1)))
         exact = np.maximum(eighths, eighths[::-1])[fx.CENTRE_MAX :] == 0
-        self._sure_centre = int(np.argmin(np.append(exact, False))) - 1
+        self._skippable_centre = int(np.argmin(np.append(exact, False))) - 1
 
-    def encode(self, y: np.ndarray, step_code: int, rdo: float) -> tuple[bytes, np.ndarray]:
+    def encode(self, y: np.ndarray, step_code: int, rdoq_weight: float) -> tuple[bytes, np.ndarray]:
         """Quantise and code latents.
 
         Args:
             y: (768, h, w) float32, in units of the step.
             step_code: the header's rate.
-            rdo: weight of the squared error (y - q)**2 against bits in choosing q; 0 is
+            rdoq_weight: weight of the squared error (y - q)**2 against bits in choosing q; 0 is
                 plain rounding.
 
         Returns:
             The payload, and the latents that were coded, int16 (768, h, w).
         """
-        if self.has_certain and rdo > 0:
-            payload, q, lost = self._encode(y, step_code, rdo, trust=True)
+        if self.has_skippable and rdoq_weight > 0:
+            payload, q, lost = self._encode(y, step_code, rdoq_weight, zero_skip=True)
             if lost <= _LOSS * 8 * len(payload):
                 return payload, q
-        return self._encode(y, step_code, rdo, trust=False)[:2]
+        return self._encode(y, step_code, rdoq_weight, zero_skip=False)[:2]
 
     def _encode(
-        self, y: np.ndarray, step_code: int, rdo: float, trust: bool
+        self, y: np.ndarray, step_code: int, rdoq_weight: float, zero_skip: bool
     ) -> tuple[bytes, np.ndarray, float]:
         """The same, and what it lost, in bits, by latents that were not asked about."""
         flat = np.ascontiguousarray(y.reshape(y.shape[0], -1))
         flat = np.nan_to_num(flat).clip(-LARGEST, LARGEST)
         out = DecisionEncoder()
-        if self.has_certain:
-            out.put_even(np.array([trust]))
+        if self.has_skippable:
+            out.put_even(np.array([zero_skip]))
         lost = 0.0
 
-        def visit(
+        def code_pass(
             group: int, indices: np.ndarray, centre: np.ndarray, scale: np.ndarray
         ) -> tuple[np.ndarray, np.ndarray]:
             nonlocal lost
             part = flat[GROUPS[group].start : GROUPS[group].stop]
             part = part if part.shape[1] == len(indices) else part[:, indices]
-            where, m, row = self._ask(centre, scale, trust)
+            where, m, row = self._ask(centre, scale, zero_skip)
             some = part.ravel() if where is None else part.ravel().take(where)
-            q = self.choose(some, m, row, rdo)
+            q = self.rdoq(some, m, row, rdoq_weight)
             self._put(out, q, m, row)
             if where is not None:
-                lost += _loss(part, rdo) - _loss(some, rdo)
+                lost += _loss(part, rdoq_weight) - _loss(some, rdoq_weight)
             return _not_zero(where, q)
 
-        q = self.context.walk(step_code, y.shape[1], y.shape[2], visit)
+        q = self.context.run_passes(step_code, y.shape[1], y.shape[2], code_pass)
         return out.payload(), q, lost
 
     def _ask(
-        self, centre: np.ndarray, scale: np.ndarray, trust: bool
+        self, centre: np.ndarray, scale: np.ndarray, zero_skip: bool
     ) -> tuple[np.ndarray | None, np.ndarray, np.ndarray]:
         """Which latents with these codes, both (C, n), are asked about, flattened; None for all.
 
         And of those the nearest level m and the row of the probability table.
         """
-        if not trust:
+        if not zero_skip:
             return None, *_split(self.context.eighths(centre.ravel()), scale.ravel())
-        sure = scale <= self._sure_scale
-        sure &= np.abs(centre) <= self._sure_centre
-        where = np.flatnonzero(~sure)
+        skipped = scale <= self._skippable_scale
+        skipped &= np.abs(centre) <= self._skippable_centre
+        where = np.flatnonzero(~skipped)
         centre, scale = centre.ravel().take(where), scale.ravel().take(where)
         m, row = _split(self.context.eighths(centre), scale)
-        open_ = np.flatnonzero((m != 0) | ~self.certain.take(row))
+        open_ = np.flatnonzero((m != 0) | ~self.skippable.take(row))
         if len(open_) < len(where):
             where, m, row = where.take(open_), m.take(open_), row.take(open_)
         return where, m, row
@@ -124,50 +125,48 @@ class LatentCoder:
         With ``groups``, only so many, from the lowest frequencies up; the rest are zeros.
         """
         source = DecisionDecoder(payload)
-        trust = self.has_certain and bool(source.get_even(1)[0])
+        zero_skip = self.has_skippable and bool(source.get_even(1)[0])
 
-        def visit(
+        def code_pass(
             group: int, indices: np.ndarray, centre: np.ndarray, scale: np.ndarray
         ) -> tuple[np.ndarray, np.ndarray]:
-            where, m, row = self._ask(centre, scale, trust)
+            where, m, row = self._ask(centre, scale, zero_skip)
             return _not_zero(where, self._get(source, m, row))
 
         if groups is not None:
-            return self.context.walk(step_code, h, w, visit, groups)
-        q = self.context.walk(step_code, h, w, visit)
+            return self.context.run_passes(step_code, h, w, code_pass, groups)
+        q = self.context.run_passes(step_code, h, w, code_pass)
         source.finish()
         return q
 
-    def choose(self, y: np.ndarray, m: np.ndarray, row: np.ndarray, rdo: float) -> np.ndarray:
-        """Levels for latents y: rounded, or by rate and distortion.
+    def rdoq(self, y: np.ndarray, m: np.ndarray, row: np.ndarray, rdoq_weight: float) -> np.ndarray:
+        """Levels for latents y, by rate and distortion; plain rounding with a weight of 0.
 
-        The candidates are the nearest level, the next one toward m, the next one toward 0, and
-        0; the cheapest in bits + rdo (y - q)**2 is taken. All arrays (C, n).
+        The cost is bits + rdoq_weight (y - q)**2, see :func:`cheapest_levels`. All arrays (C, n);
+        m are the centres' levels and row is that of the probability table.
         """
         q = np.floor(y + 0.5).astype(np.int32, order="C")  # filled in through ravel below
-        if rdo <= 0:
+        if rdoq_weight <= 0:
             return q
         where = np.flatnonzero((q != m).ravel())
         if not len(where):
             return q
         y, m, row = y.ravel()[where], m.ravel()[where], row.ravel()[where]
-        near = q.ravel()[where]
-        best, least = near, self._price(near, y, m, row, rdo)
-        for other in (near - np.sign(near - m), near - np.sign(near), np.zeros_like(near)):
-            price = self._price(other, y, m, row, rdo)
-            better = price < least
-            best, least = np.where(better, other, best), np.where(better, price, least)
-        q.ravel()[where] = best
+
+        def price(level: np.ndarray) -> np.ndarray:
+            return self._price(level, y, m, row, rdoq_weight)
+
+        q.ravel()[where] = cheapest_levels(np, q.ravel()[where], m, price)
         return q
 
     def _price(
-        self, q: np.ndarray, y: np.ndarray, m: np.ndarray, row: np.ndarray, rdo: float
+        self, q: np.ndarray, y: np.ndarray, m: np.ndarray, row: np.ndarray, rdoq_weight: float
     ) -> np.ndarray:
         offset = q - m
         inside = np.clip(offset, -self.reach, self.reach)
         beyond = 2 * np.log2(1.0 + np.abs(offset - inside))
         index = row * self.cost.shape[1] + (inside + self.reach)
-        return np.asarray(self.cost.ravel().take(index) + beyond + rdo * np.square(y - q))
+        return np.asarray(self.cost.ravel().take(index) + beyond + rdoq_weight * np.square(y - q))
 
     def _put(self, out: DecisionEncoder, q: np.ndarray, m: np.ndarray, row: np.ndarray) -> None:
         table = self.probability
@@ -216,12 +215,12 @@ def _not_zero(where: np.ndarray | None, q: np.ndarray) -> tuple[np.ndarray, np.n
     return some if where is None else where.take(some), q.take(some)
 
 
-def _loss(y: np.ndarray, rdo: float) -> float:
-    """At most so many bits does it cost to make latents 0 that are all but certain to be it."""
+def _loss(y: np.ndarray, rdoq_weight: float) -> float:
+    """At most so many bits does it cost to make latents 0 that are all but skippable to be it."""
     large = np.abs(y)
     large = large[large > 0.5]
     near = np.floor(large + 0.5)
-    gain = rdo * (np.square(large) - np.square(large - near)) - _ESCAPE
+    gain = rdoq_weight * (np.square(large) - np.square(large - near)) - _ESCAPE
     return float(gain.clip(0).sum())
 
 

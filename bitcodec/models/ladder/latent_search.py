@@ -18,7 +18,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-TRADE = 24.0  #: lam is this over step**2; training takes it from here
+LAMBDA_SCALE = 24.0  #: lam is this over step**2; training takes it from here
 
 
 def search(
@@ -53,7 +53,7 @@ def search(
         with torch.set_grad_enabled(turn < rounds):
             q.requires_grad_(turn < rounds)
             error = (synthesize(q) - x).square().mean()
-            distortion = TRADE / step**2 * pixels * error
+            distortion = LAMBDA_SCALE / step**2 * pixels * error
         loss = bits + float(distortion.detach())
         if loss < least:
             best, least = target, loss

@@ -25,7 +25,7 @@ from bitcodec.models.ladder.latent_search import search
 from bitcodec.models.ladder.quantize import STEP_CODES
 from bitcodec.models.ladder.sparse_synthesis import SparseLatents, SparseSynthesis
 from bitcodec.models.ladder.transform import Transform, correction_scale, latents_to_blocks
-from bitcodec.models.layers.halo import NO_MARGINS, Margins
+from bitcodec.models.layers.halo import NO_HALO, Halo
 from bitcodec.models.processor import has_bfloat16
 
 LOWEST_STEP, HIGHEST_STEP = 2.0, 512.0
@@ -34,7 +34,7 @@ _ROUNDS = {7: 1, 8: 2, 9: 5}  #: gradient steps of the high efforts
 _SEARCHED_RDO = 12.0  #: what is lost by bolder rounding is made good by them
 _DENSE = 0.15  #: share of latents other than 0 from which on they are not taken as sparse
 _HALO = 64  #: pixels: without those beyond, latents change by up to 0.002, by bfloat16 up to 0.04
-_ROWS = 8  #: of pixels in fours that are finished at a time
+_ROWS = 8  #: of pixels in unshuffled4 that are finished at a time
 _making = threading.Lock()
 
 
@@ -103,13 +103,17 @@ class LadderModel(Model):
             return self._coder
 
     def _step(self, rate: int) -> Tensor:
-        g = self.transform.g  # its type too: torch's default is the caller's to set
+        g = self.transform.log_gains  # its type too: torch's default is the caller's to set
         return torch.full((1, 1, 1, 1), step_of_code(rate), device=g.device, dtype=g.dtype)
+
+    @property
+    def _device(self) -> torch.device:
+        return self.transform.log_gains.device
 
     def analyze(self, rgb: np.ndarray, rate: int) -> np.ndarray:
         """uint8 (16 h, 16 w, 3) to latents (768, h, w), float32, in units of the step."""
         with torch.inference_mode():
-            x = torch.from_numpy(rgb).to(self.transform.g.device).permute(2, 0, 1)[None].float()
+            x = torch.from_numpy(rgb).to(self._device).permute(2, 0, 1)[None].float()
             return self.transform.analyze(x, self._step(rate))[0].cpu().numpy()
 
     def search(self, rgb: np.ndarray, latents: np.ndarray, rate: int, effort: int) -> np.ndarray:
@@ -124,7 +128,7 @@ class LadderModel(Model):
             return 8 * len(payload), levels
 
         with torch.inference_mode(False):  # whatever the caller is in, gradients are needed here
-            x = torch.from_numpy(rgb).to(self.transform.g.device).permute(2, 0, 1)[None].float()
+            x = torch.from_numpy(rgb).to(self._device).permute(2, 0, 1)[None].float()
             step = self._step(rate)
             return search(
                 x,
@@ -152,33 +156,31 @@ class LadderModel(Model):
             raise ContainerError(f"step code {rate} is out of range")
         return self._latent_coder().decode(payload, *shape, rate)
 
-    def synthesize_pixels(
-        self, latents: np.ndarray, rate: int, margins: Margins = NO_MARGINS
-    ) -> np.ndarray:
-        """int16 (768, h, w) to uint8, (16 h, 16 w, 3) without margins."""
+    def synthesize_pixels(self, latents: np.ndarray, rate: int, halo: Halo = NO_HALO) -> np.ndarray:
+        """int16 (768, h, w) to uint8, (16 h, 16 w, 3) without the halo."""
         with torch.inference_mode():
             step = self._step(rate)
-            x1, correction = self._parts(latents, rate, margins)
+            x1, correction = self._parts(latents, rate, halo)
             # Bytes before they are put in their places: less to move.
-            fours = torch.empty_like(x1, dtype=torch.uint8)
+            unshuffled4 = torch.empty_like(x1, dtype=torch.uint8)
             for at in range(0, x1.shape[2], _ROWS):  # in pieces that stay in the cache
                 rows = slice(at, at + _ROWS)
                 more = correction[:, :, rows].float()
                 x = torch.addcmul(x1[:, :, rows], more, correction_scale(step))
-                fours[:, :, rows] = x.add_(128).clamp_(0, 255).round_()
-            return F.pixel_shuffle(fours, 4)[0].permute(1, 2, 0).contiguous().cpu().numpy()
+                unshuffled4[:, :, rows] = x.add_(128).clamp_(0, 255).round_()
+            return F.pixel_shuffle(unshuffled4, 4)[0].permute(1, 2, 0).contiguous().cpu().numpy()
 
-    def _parts(self, latents: np.ndarray, rate: int, margins: Margins) -> tuple[Tensor, Tensor]:
+    def _parts(self, latents: np.ndarray, rate: int, halo: Halo) -> tuple[Tensor, Tensor]:
         """See :meth:`Transform.synthesize_parts`; by the way that is faster for these latents."""
-        device = self.transform.g.device
+        device = self._device
         if np.count_nonzero(latents) > _DENSE * latents.size:
             q = torch.from_numpy(latents).to(device)[None].float()
             q = q.contiguous(memory_format=torch.channels_last)
-            return self.transform.synthesize_parts(q, self._step(rate), margins)
+            return self.transform.synthesize_parts(q, self._step(rate), halo)
         with _making:
             if self._sparse is None:
                 self._sparse = SparseSynthesis(self.transform)
-        return self._sparse.parts(SparseLatents.of(latents, device), step_of_code(rate), margins)
+        return self._sparse.parts(SparseLatents.of(latents, device), step_of_code(rate), halo)
 
     def preview_tile(
         self, payload: bytes, shape: tuple[int, int], rate: int, reduce: int
@@ -192,9 +194,9 @@ class LadderModel(Model):
         t = self.transform
         with torch.inference_mode():
             gain = torch.exp(-t.log_gain(self._step(rate))[:, :stop])
-            y_hat = torch.from_numpy(q).to(t.g.device)[None].float() * gain
+            y_hat = torch.from_numpy(q).to(self._device)[None].float() * gain
             # The mean of a sum of kernels is the sum of their means, so they are averaged instead.
-            kernels = F.avg_pool2d(t.ws[:stop], reduce)
+            kernels = F.avg_pool2d(t.synthesis_kernels[:stop], reduce)
             x = latents_to_blocks(y_hat * self._step(rate), kernels)
             x = (x[0] + 128).clamp(0, 255).round().to(torch.uint8)
             return x.permute(1, 2, 0).cpu().numpy()

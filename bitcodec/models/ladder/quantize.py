@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from bitcodec.models.ladder.channels import GROUPS
 from bitcodec.models.ladder.context_float import Context, Head
-from bitcodec.models.ladder.context_integer import IntegerContext, IntegerHead, _Scaled
+from bitcodec.models.ladder.context_integer import IntegerContext, IntegerConv, IntegerHead
 from bitcodec.models.ladder.probability_tables import (
     centre_table,
     compand_table,
@@ -31,7 +31,11 @@ def _int8(weight: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def _fill(
-    target: _Scaled, weight: Tensor, bias: Tensor | None, unit_in: float, unit_out: Tensor | float
+    target: IntegerConv,
+    weight: Tensor,
+    bias: Tensor | None,
+    unit_in: float,
+    unit_out: Tensor | float,
 ) -> None:
     """Write a convolution whose inputs count ``unit_in`` and outputs ``unit_out`` each."""
     q, unit = _int8(weight)
@@ -75,8 +79,8 @@ def export_context(context: Context) -> IntegerContext:
         getattr(out, name).copy_(torch.from_numpy(table))
     for index, group in enumerate(GROUPS):
         emb = cast(nn.Conv2d, context.emb[index])
-        _fill(cast(_Scaled, out.emb[index]), emb.weight, None, 1 / fx.COMPAND, 1 / fx.STATE)
-        out.most[index] = min(127, (fx.EXACT - 1) // cast(_Scaled, out.emb[index]).bound(1))
+        _fill(cast(IntegerConv, out.emb[index]), emb.weight, None, 1 / fx.COMPAND, 1 / fx.STATE)
+        out.most[index] = min(127, (fx.EXACT - 1) // cast(IntegerConv, out.emb[index]).bound(1))
         pos = context.pos[index][:, :, 0, 0].double()
         getattr(out, f"pos{index}").copy_(torch.floor(pos * fx.STATE + 0.5))
         _export_head(
@@ -87,7 +91,7 @@ def export_context(context: Context) -> IntegerContext:
     return out
 
 
-def _unfill(source: _Scaled, unit_in: float, unit_out: Tensor | float) -> tuple[Tensor, Tensor]:
+def _unfill(source: IntegerConv, unit_in: float, unit_out: Tensor | float) -> tuple[Tensor, Tensor]:
     """Weights (O, I, k, k) and biases (O,), float64, that :func:`_fill` would write as these."""
     acc = source.m.double() / torch.pow(2.0, source.k.double()) * unit_out
     return source.weight.double() * (acc / unit_in)[:, None, None, None], source.bias * acc
@@ -127,7 +131,7 @@ def restore_context(integer: IntegerContext, context: Context) -> None:
     context.dl.copy_(dl[None, :, None, None])
     context.base.copy_(base[None, :, None, None])
     for index, group in enumerate(GROUPS):
-        source = cast(_Scaled, integer.emb[index])
+        source = cast(IntegerConv, integer.emb[index])
         emb = cast(nn.Conv2d, context.emb[index])
         emb.weight.copy_(_unfill(source, 1 / fx.COMPAND, 1 / fx.STATE)[0])
         pos = cast(Tensor, getattr(integer, f"pos{index}")).double() / fx.STATE

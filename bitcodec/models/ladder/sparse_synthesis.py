@@ -18,7 +18,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from bitcodec.models.ladder.transform import STEP_MIDDLE, UP_REACH, Transform
-from bitcodec.models.layers.halo import NO_MARGINS, Margins, trim
+from bitcodec.models.layers.halo import NO_HALO, Halo, crop_halo
 
 
 @dataclass(frozen=True)
@@ -54,14 +54,14 @@ class SparseLatents:
             (h, w),
         )
 
-    def trimmed(self, now: Margins, wanted: Margins) -> SparseLatents:
-        """Without the positions that narrower margins leave out."""
+    def cropped(self, now: Halo, wanted: Halo) -> SparseLatents:
+        """Without the positions that a narrower halo leaves out."""
         if now == wanted:
             return self
         h, w = self.shape
         counts = self.starts.diff()
         kept = torch.zeros(1, 1, h, w, dtype=torch.bool, device=counts.device)
-        inside = trim(kept, now, wanted, 1)
+        inside = crop_halo(kept, now, wanted, 1)
         inside.fill_(True)
         mask = kept.flatten()
         some = torch.repeat_interleave(mask, counts, output_size=len(self.channels))
@@ -90,10 +90,10 @@ class SparseSynthesis:
 
     def __init__(self, transform: Transform) -> None:
         self.transform = t = transform
-        first, last = cast(nn.Conv2d, t.fs[0]), cast(nn.Conv2d, t.fs[-1])
-        # Columns in the order of `latents_to_fours`: rows of fours, fours of a row, 48 channels.
-        kernels = t.ws.reshape(-1, 3, 4, 4, 4, 4).permute(0, 2, 4, 1, 3, 5)
-        kernels = kernels.reshape(len(t.ws), -1)
+        first, last = cast(nn.Conv2d, t.synthesis_trunk[0]), cast(nn.Conv2d, t.synthesis_trunk[-1])
+        # Columns in the order of `latents_to_unshuffled4`: 4 rows, 4 columns, 48 channels.
+        kernels = t.synthesis_kernels.reshape(-1, 3, 4, 4, 4, 4).permute(0, 2, 4, 1, 3, 5)
+        kernels = kernels.reshape(len(t.synthesis_kernels), -1)
         self.enter = first.weight[:, :-1, 0, 0].t().contiguous()
         self.of_step = first.weight[:, -1, 0, 0]
         self.enter_bias = cast(Tensor, first.bias)
@@ -102,19 +102,19 @@ class SparseSynthesis:
         self.last, self.last_bias = last.weight[:, :, 0, 0].t(), cast(Tensor, last.bias)
 
     def parts(
-        self, latents: SparseLatents, step: float, margins: Margins = NO_MARGINS
+        self, latents: SparseLatents, step: float, halo: Halo = NO_HALO
     ) -> tuple[Tensor, Tensor]:
         """As :meth:`Transform.synthesize_parts`, of one picture."""
         t = self.transform
-        near = margins.at_most(UP_REACH[1])
+        near = halo.at_most(UP_REACH[1])
         bias = self.enter_bias + self.of_step * math.log(step / STEP_MIDDLE)
         x = latents.times(torch.asinh(latents.values), self.enter).add_(bias)
         x = x.to(self.small).view(1, *latents.shape, -1).permute(0, 3, 1, 2)
         with torch.autocast(x.device.type, torch.bfloat16, enabled=t.use_bfloat16):
-            h = t.fs[1:-1](x)
-            x1 = self._blocks(latents.trimmed(margins, near), trim(h, margins, near, 1), step)
-            correction = t.up(h, x1, margins)
-        return trim(x1, near, NO_MARGINS, 4), correction
+            h = t.synthesis_trunk[1:-1](x)
+            x1 = self._blocks(latents.cropped(halo, near), crop_halo(h, halo, near, 1), step)
+            correction = t.up(h, x1, halo)
+        return crop_halo(x1, near, NO_HALO, 4), correction
 
     def _blocks(self, latents: SparseLatents, h: Tensor, step: float) -> Tensor:
         """The block transform of latents and the trunk's features: (1, 48, 4 h, 4 w)."""
@@ -122,7 +122,7 @@ class SparseSynthesis:
         of_step = torch.full((1, 1, 1, 1), step, device=h.device, dtype=self.kernels.dtype)
         gain = step * torch.exp(-self.transform.log_gain(of_step)).flatten()
         x = latents.times(latents.values * gain[latents.channels], self.kernels)
-        after = len(self.transform.g) == 1  # see Transform.synthesize_parts
+        after = len(self.transform.log_gains) == 1  # see Transform.synthesize_parts
         kernels = self.kernels * (step if after else gain[:, None])
         leave = (self.last @ kernels).to(self.small)
         x.add_(h.permute(0, 2, 3, 1).reshape(len(x), -1).to(self.small) @ leave)

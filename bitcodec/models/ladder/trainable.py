@@ -38,7 +38,7 @@ class LadderFloatModel(LadderModel):
             raise ValueError(f"not the prototype's tensors: {(missing + unexpected)[:3]}")
 
     @torch.no_grad()
-    def load_deployed(self, model: LadderModel) -> None:
+    def load_exported(self, model: LadderModel) -> None:
         """Take the parameters of an exported model, so that training can go on from it.
 
         Its analysis may have fewer residual blocks; see :meth:`PixelDown.load_shorter`.
@@ -48,13 +48,13 @@ class LadderFloatModel(LadderModel):
                 mine.load_shorter(cast(PixelDown, theirs))
             else:
                 mine.load_state_dict(theirs.state_dict())
-        for name in ("wa", "ws"):
+        for name in ("analysis_kernels", "synthesis_kernels"):
             cast(Tensor, getattr(self.transform, name)).copy_(getattr(model.transform, name))
-        self.transform.g.zero_()
-        self.transform.g[: len(model.transform.g)].copy_(model.transform.g)
-        if len(model.transform.g) == 1 < len(self.transform.g):
-            last = cast(nn.Conv2d, self.transform.fs[-1])
-            gain = torch.exp(model.transform.g).flatten()
+        self.transform.log_gains.zero_()
+        self.transform.log_gains[: len(model.transform.log_gains)].copy_(model.transform.log_gains)
+        if len(model.transform.log_gains) == 1 < len(self.transform.log_gains):
+            last = cast(nn.Conv2d, self.transform.synthesis_trunk[-1])
+            gain = torch.exp(model.transform.log_gains).flatten()
             last.weight.mul_(gain[:, None, None, None])
             cast(Tensor, last.bias).mul_(gain)
         restore_context(model.context, self.estimator)

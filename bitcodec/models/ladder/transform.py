@@ -29,8 +29,9 @@ from torch.nn import functional as F
 
 from bitcodec.models.ladder.channels import CHANNELS, colour_of_channels, frequency_of_channels
 from bitcodec.models.ladder.config import LadderConfig
-from bitcodec.models.layers.halo import NO_MARGINS, Margins, trim
+from bitcodec.models.layers.halo import NO_HALO, Halo, crop_halo
 from bitcodec.models.layers.residual_block import DepthwiseBlock
+from bitcodec.models.layers.stored_names import keep_stored_names
 
 STEP_MIDDLE = 48.0  #: the step at which the step input of the networks is 0
 UP_REACH = (2, 2)  #: latents that the pixel path of g_s reads around its own, at stride 8 and at 4
@@ -72,15 +73,15 @@ def latents_to_blocks(y: Tensor, kernels: Tensor) -> Tensor:
     return blocks.permute(0, 3, 1, 4, 2, 5).reshape(n, channels, h * edge, w * edge)
 
 
-def latents_to_fours(y: Tensor, kernels: Tensor) -> Tensor:
+def latents_to_unshuffled4(y: Tensor, kernels: Tensor) -> Tensor:
     """``F.pixel_unshuffle(latents_to_blocks(y, kernels), 4)``: (N, C, h, w) to (N, 48, 4 h, 4 w).
 
     The kernels are (C, 3, 16, 16). One copy instead of two, and channels-last.
     """
     n, _, h, w = y.shape
     blocks = _products(y, kernels).reshape(n, h, w, 3, 4, 4, 4, 4)
-    fours = blocks.permute(0, 1, 4, 2, 6, 3, 5, 7).reshape(n, 4 * h, 4 * w, 48)
-    return fours.permute(0, 3, 1, 2)
+    unshuffled4 = blocks.permute(0, 1, 4, 2, 6, 3, 5, 7).reshape(n, 4 * h, 4 * w, 48)
+    return unshuffled4.permute(0, 3, 1, 2)
 
 
 class ResidualConv(nn.Module):
@@ -141,8 +142,8 @@ class PixelDown(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """x is centred, about -2..2."""
-        fours = F.pixel_unshuffle(x, 4).contiguous(memory_format=torch.channels_last)
-        out: Tensor = self.d4(fours)
+        unshuffled4 = F.pixel_unshuffle(x, 4).contiguous(memory_format=torch.channels_last)
+        out: Tensor = self.d4(unshuffled4)
         return out
 
 
@@ -163,18 +164,18 @@ class PixelUp(nn.Module):
         self.body = nn.Sequential(ResidualConv(at4), ResidualConv(at4), ResidualConv(at4))
         self.out = _zero(nn.Conv2d(at4, 48, 3, padding=1))
 
-    def forward(self, h: Tensor, x1: Tensor, margins: Margins = NO_MARGINS) -> Tensor:
+    def forward(self, h: Tensor, x1: Tensor, halo: Halo = NO_HALO) -> Tensor:
         """The correction of x1; both are pixel-unshuffled, (N, 48, 4 h, 4 w).
 
-        h comes with the margins, x1 with as much of them as :data:`UP_REACH` leaves, and what is
+        h comes with the halo, x1 with as much of it as :data:`UP_REACH` leaves, and what is
         returned without.
         """
-        far, near = margins.at_most(sum(UP_REACH)), margins.at_most(UP_REACH[1])
-        at8 = self.u8(trim(h, margins, far, 1))
+        far, near = halo.at_most(sum(UP_REACH)), halo.at_most(UP_REACH[1])
+        at8 = self.u8(crop_halo(h, halo, far, 1))
         x1 = F.conv2d(x1, self.inp.weight / 128, self.inp.bias, padding=1)
-        at4 = self.u4(trim(at8, far, near, 2)) + x1
+        at4 = self.u4(crop_halo(at8, far, near, 2)) + x1
         out: Tensor = self.out(self.body(at4))
-        return trim(out, near, NO_MARGINS, 4)
+        return crop_halo(out, near, NO_HALO, 4)
 
 
 def _enter(first: nn.Conv2d, x: Tensor, step: Tensor) -> Tensor:
@@ -204,12 +205,20 @@ class Transform(nn.Module):
         super().__init__()
         c = config or LadderConfig()
         kernels = dct_kernels()
-        self.wa = nn.Parameter(kernels.clone())
-        self.ws = nn.Parameter(kernels.clone())
-        self.g = nn.Parameter(torch.zeros(c.gain_terms, CHANNELS, 1, 1))
-        self.fa = _trunk(c.width, c.blocks)
-        self.fs = _trunk(c.width, c.blocks, relu=c.gain_terms > 1)
+        self.analysis_kernels = nn.Parameter(kernels.clone())
+        self.synthesis_kernels = nn.Parameter(kernels.clone())
+        self.log_gains = nn.Parameter(torch.zeros(c.gain_terms, CHANNELS, 1, 1))
+        self.analysis_trunk = _trunk(c.width, c.blocks)
+        self.synthesis_trunk = _trunk(c.width, c.blocks, relu=c.gain_terms > 1)
         self.down, self.up = PixelDown(c), PixelUp(c)
+        names = {
+            "analysis_kernels": "wa",
+            "synthesis_kernels": "ws",
+            "log_gains": "g",
+            "analysis_trunk": "fa",
+            "synthesis_trunk": "fs",
+        }
+        keep_stored_names(self, names)
         self.use_bfloat16 = False  # bfloat16 in all residual paths
 
     def _fast(self, x: Tensor) -> torch.autocast:
@@ -223,31 +232,31 @@ class Transform(nn.Module):
         low rates to other bands than high ones.
         """
         l = torch.log(step / STEP_MIDDLE)  # noqa: E741
-        out = self.g[:1]
-        for index in range(1, len(self.g)):
-            out = out + self.g[index] * l**index
+        out = self.log_gains[:1]
+        for index in range(1, len(self.log_gains)):
+            out = out + self.log_gains[index] * l**index
         return out
 
     def analyze(self, x: Tensor, step: Tensor) -> Tensor:
         """Pixels (N, 3, 16 h, 16 w) to latents in units of the step, (N, 768, h, w)."""
-        y0 = blocks_to_latents(x - 128, self.wa) / step
+        y0 = blocks_to_latents(x - 128, self.analysis_kernels) / step
         with self._fast(x):
-            h = _enter(cast(nn.Conv2d, self.fa[0]), torch.asinh(y0), step)
-            correction = self.fa[1:](h + self.down((x - 128) / 64))
+            h = _enter(cast(nn.Conv2d, self.analysis_trunk[0]), torch.asinh(y0), step)
+            correction = self.analysis_trunk[1:](h + self.down((x - 128) / 64))
         y: Tensor = y0 * torch.exp(self.log_gain(step)) + correction.float()
         return y
 
     def synthesize(self, q: Tensor, step: Tensor) -> Tensor:
         """Quantised latents (N, 768, h, w) to pixels (N, 3, 16 h, 16 w), not clamped."""
         x1, correction = self.synthesize_parts(q, step)
-        fours = torch.addcmul(x1, correction.float(), correction_scale(step)).add_(128)
-        return F.pixel_shuffle(fours, 4)
+        unshuffled4 = torch.addcmul(x1, correction.float(), correction_scale(step)).add_(128)
+        return F.pixel_shuffle(unshuffled4, 4)
 
     def synthesize_parts(
         self,
         q: Tensor,
         step: Tensor,
-        margins: Margins = NO_MARGINS,
+        halo: Halo = NO_HALO,
     ) -> tuple[Tensor, Tensor]:
         """The block transform's pixels and what corrects them.
 
@@ -255,19 +264,22 @@ class Transform(nn.Module):
         correction + 128.
 
         Returns:
-            (x1, correction), both (N, 48, 4 h, 4 w) without those of the margins.
+            (x1, correction), both (N, 48, 4 h, 4 w) without the halo.
         """
-        near = margins.at_most(UP_REACH[1])
+        near = halo.at_most(UP_REACH[1])
         with self._fast(q):
-            h = self.fs[1:-1](_enter(cast(nn.Conv2d, self.fs[0]), torch.asinh(q), step))
-            correction = self.fs[-1](trim(h, margins, near, 1))
+            h = self.synthesis_trunk[1:-1](
+                _enter(cast(nn.Conv2d, self.synthesis_trunk[0]), torch.asinh(q), step)
+            )
+            correction = self.synthesis_trunk[-1](crop_halo(h, halo, near, 1))
         gain = torch.exp(-self.log_gain(step))
-        if len(self.g) > 1:
-            y_hat = (trim(q, margins, near, 1) + correction.float()) * gain
+        if len(self.log_gains) > 1:
+            y_hat = (crop_halo(q, halo, near, 1) + correction.float()) * gain
         else:  # weights of the first release are corrected after the gain
-            y_hat = torch.addcmul(correction.float(), trim(q, margins, near, 1), gain)
+            y_hat = torch.addcmul(correction.float(), crop_halo(q, halo, near, 1), gain)
         one = step.numel() == 1
-        x1 = latents_to_fours(y_hat if one else y_hat * step, self.ws * step[0] if one else self.ws)
+        kernels = self.synthesis_kernels * step[0] if one else self.synthesis_kernels
+        x1 = latents_to_unshuffled4(y_hat if one else y_hat * step, kernels)
         with self._fast(q):
-            correction = self.up(h, x1, margins)
-        return trim(x1, near, NO_MARGINS, 4), correction
+            correction = self.up(h, x1, halo)
+        return crop_halo(x1, near, NO_HALO, 4), correction

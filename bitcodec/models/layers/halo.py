@@ -7,7 +7,7 @@ from typing import NamedTuple
 from torch import Tensor
 
 
-class Margins(NamedTuple):
+class Halo(NamedTuple):
     """How far a plane of latents reaches beyond what is asked for, in latents, each 0 or more."""
 
     left: int = 0
@@ -15,16 +15,16 @@ class Margins(NamedTuple):
     right: int = 0
     bottom: int = 0
 
-    def at_most(self, reach: int) -> Margins:
-        """What is left of them where the layers to come read no farther than ``reach`` latents."""
-        return Margins(*(min(m, reach) for m in self))
+    def at_most(self, latents: int) -> Halo:
+        """What is left of it where the layers to come read no farther than ``latents``."""
+        return Halo(*(min(edge, latents) for edge in self))
 
 
-NO_MARGINS = Margins()
+NO_HALO = Halo()
 
 
-def trim(x: Tensor, now: Margins, wanted: Margins, per_latent: int) -> Tensor:
-    """Cut x (N, C, H, W), of ``per_latent`` positions a latent each way, to narrower margins.
+def crop_halo(x: Tensor, now: Halo, wanted: Halo, per_latent: int) -> Tensor:
+    """Cut x (N, C, H, W), of ``per_latent`` positions a latent each way, to a narrower halo.
 
     A view; x itself where there is nothing to cut.
     """

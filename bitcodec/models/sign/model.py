@@ -24,8 +24,9 @@ from bitcodec.entropy.packed import pack, unpack
 from bitcodec.errors import ContainerError
 from bitcodec.format.header import Coder
 from bitcodec.models.base import STRIDE, Model
-from bitcodec.models.layers.halo import NO_MARGINS, Margins, trim
+from bitcodec.models.layers.halo import NO_HALO, Halo, crop_halo
 from bitcodec.models.layers.residual_block import DepthwiseBlock
+from bitcodec.models.layers.stored_names import keep_stored_names
 from bitcodec.models.sign.binarize import binarize
 from bitcodec.models.sign.config import Activation, Rule, SignConfig
 from bitcodec.models.sign.residual_binarization import Refinement
@@ -89,9 +90,9 @@ def _in_blocks(layers: nn.Module, x: Tensor, before: int, after: int, reach: int
     for top in range(0, height, edge):
         row = []
         for left in range(0, width, edge):
-            far = Margins(left, top, max(0, width - left - edge), max(0, height - top - edge))
+            far = Halo(left, top, max(0, width - left - edge), max(0, height - top - edge))
             near = far.at_most(reach)
-            row.append(trim(layers(trim(x, far, near, before)), near, NO_MARGINS, after))
+            row.append(crop_halo(layers(crop_halo(x, far, near, before)), near, NO_HALO, after))
         rows.append(torch.cat(row, 3))
     return torch.cat(rows, 2)
 
@@ -144,7 +145,8 @@ class SignModel(Model):
             _activation(act, n, True),
             _deconv(n, 3),
         )
-        self.small = nn.Conv2d(n, 3, 3, padding=1) if c.preview else None
+        self.preview_head = nn.Conv2d(n, 3, 3, padding=1) if c.preview else None
+        keep_stored_names(self, {"preview_head": "small"})
         self.reductions = (8,) if c.preview else ()
         if c.parents and len(c.parents) != c.m:
             raise ValueError(f"parents has {len(c.parents)} entries for {c.m} channels")
@@ -215,7 +217,7 @@ class SignModel(Model):
         """All M channels; one that is not sent counts as 0."""
         return F.pad(y_hat, (0, 0, 0, 0, 0, self.config.m - y_hat.shape[1]))
 
-    def early(self, y_hat: Tensor) -> Tensor:
+    def stride8_features(self, y_hat: Tensor) -> Tensor:
         """What the synthesis has at stride 8: (N, m, h, w) to (N, N channels, 2 h, 2 w)."""
         out: Tensor = self.g_s[: 2 + self.config.blocks](self._filled(y_hat))
         return out
@@ -273,23 +275,21 @@ class SignModel(Model):
         b = torch.from_numpy(latents).to(self._device)[None].float()
         return b if self.config.levels == "plus-minus" else (b + 1) / 2
 
-    def synthesize_pixels(
-        self, latents: np.ndarray, rate: int, margins: Margins = NO_MARGINS
-    ) -> np.ndarray:
-        """int8 (rate, h, w) to uint8, (16 h, 16 w, 3) without margins."""
+    def synthesize_pixels(self, latents: np.ndarray, rate: int, halo: Halo = NO_HALO) -> np.ndarray:
+        """int8 (rate, h, w) to uint8, (16 h, 16 w, 3) without the halo."""
         with torch.inference_mode():
             # From stride 8 on the transposed convolutions read one latent around their own.
-            near = margins.at_most(1)
-            x = trim(self.early(self._values(latents)), margins, near, 2)
+            near = halo.at_most(1)
+            x = crop_halo(self.stride8_features(self._values(latents)), halo, near, 2)
             x = self.g_s[2 + self.config.blocks :](x)
-            return _pixels(trim(x, near, NO_MARGINS, 16) + 0.5)
+            return _pixels(crop_halo(x, near, NO_HALO, 16) + 0.5)
 
     def synthesize_small(self, latents: np.ndarray, rate: int, reduce: int) -> np.ndarray:
         """int8 (rate, h, w) to uint8 (2 h, 2 w, 3), where there is ``SignConfig.preview``."""
-        if self.small is None or reduce != 8:
+        if self.preview_head is None or reduce != 8:
             raise NotImplementedError
         with torch.inference_mode():
-            return _pixels(self.small(self.early(self._values(latents))) + 0.5)
+            return _pixels(self.preview_head(self.stride8_features(self._values(latents))) + 0.5)
 
     @property
     def _device(self) -> torch.device:

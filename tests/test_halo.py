@@ -9,7 +9,7 @@ import torch
 from bitcodec.models.base import Model
 from bitcodec.models.ladder.config import LadderConfig
 from bitcodec.models.ladder.model import LadderModel
-from bitcodec.models.layers.halo import NO_MARGINS, Margins, trim
+from bitcodec.models.layers.halo import NO_HALO, Halo, crop_halo
 from bitcodec.models.sign import model as sign_module
 from bitcodec.models.sign.config import SignConfig
 from bitcodec.models.sign.model import SignModel
@@ -22,7 +22,7 @@ def _model(family: str, blocks: int) -> Model:
         model = SignModel(SignConfig(n=4, m=8, blocks=blocks, activation="leaky-relu"))
     else:
         model = LadderModel(LadderConfig(state=4, hidden=4, width=8, pixels=(4, 4), blocks=blocks))
-        model.transform.ws.data.mul_(0.05)  # away from where everything clips
+        model.transform.synthesis_kernels.data.mul_(0.05)  # away from where everything clips
     for parameter in model.parameters():
         if parameter.dim() == 4 and parameter.abs().max() < 0.01:
             parameter.data.normal_(std=0.1)  # what starts at zero would read nothing
@@ -42,19 +42,19 @@ def test_pixels_without_margins(family: str, blocks: int) -> None:
     rate = model.rate_for_quality(80)
     whole = model.synthesize_pixels(q, rate).astype(int)
     assert whole.std() > 5
-    part = model.synthesize_pixels(q, rate, Margins(halo, halo, halo, halo))
+    part = model.synthesize_pixels(q, rate, Halo(halo, halo, halo, halo))
     assert part.shape == (48, 80, 3)
     edge = 16 * halo
     assert np.abs(part - whole[edge:-edge, edge:-edge]).max() <= 1
 
 
-def test_margins_at_the_edge_of_a_picture() -> None:
+def test_halo_at_the_edge_of_a_picture() -> None:
     """On a side where the picture ends there is no margin, and nothing is cut."""
     model = _model("ladder", 2)
     halo = model.halo_out
     q = np.random.default_rng(1).integers(-1, 2, (768, 2 * halo, 2 * halo)).astype(np.int16)
     whole = model.synthesize_pixels(q, 320).astype(int)
-    part = model.synthesize_pixels(q, 320, Margins(0, halo, halo, 0))
+    part = model.synthesize_pixels(q, 320, Halo(0, halo, halo, 0))
     assert np.abs(part - whole[16 * halo :, : -16 * halo]).max() <= 1
 
 
@@ -65,15 +65,15 @@ def test_first_layers_in_blocks(monkeypatch: pytest.MonkeyPatch) -> None:
     whole = model.analyze(rgb, 8)
     monkeypatch.setattr(sign_module, "_BLOCK", 48)
     calls = []
-    kept = sign_module.trim
-    monkeypatch.setattr(sign_module, "trim", lambda *a: calls.append(a) or kept(*a))
+    kept = sign_module.crop_halo
+    monkeypatch.setattr(sign_module, "crop_halo", lambda *a: calls.append(a) or kept(*a))
     assert np.abs(model.analyze(rgb, 8) - whole).max() < 1e-4
     assert len(calls) == 2 * 2 * 4 * 5  # both stages
 
 
 def test_trim() -> None:
     x = torch.arange(60.0).view(1, 1, 6, 10)
-    assert trim(x, NO_MARGINS, NO_MARGINS, 2) is x
-    cut = trim(x, Margins(2, 1, 1, 0), Margins(1, 1, 0, 0), 2)
+    assert crop_halo(x, NO_HALO, NO_HALO, 2) is x
+    cut = crop_halo(x, Halo(2, 1, 1, 0), Halo(1, 1, 0, 0), 2)
     assert torch.equal(cut, x[..., :, 2:8])
-    assert Margins(5, 0, 1, 3).at_most(2) == Margins(2, 0, 1, 2)
+    assert Halo(5, 0, 1, 3).at_most(2) == Halo(2, 0, 1, 2)
