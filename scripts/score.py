@@ -14,9 +14,8 @@ import dataclasses
 from pathlib import Path
 
 from bitcodec.models.weights import load_weights
-from bitcodec.training.data import load_pictures
+from bitcodec.training.data import centre, load_pictures
 from bitcodec.training.ladder_task import LadderTask
-from bitcodec.training.run import centre
 
 
 def main() -> None:

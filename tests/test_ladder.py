@@ -21,11 +21,11 @@ from bitcodec.format.container import Source
 from bitcodec.models.ladder.channels import CHANNELS, GROUPS, pass_map, zigzag
 from bitcodec.models.ladder.config import LadderConfig
 from bitcodec.models.ladder.context_float import Context, Head
-from bitcodec.models.ladder.context_integer import (
+from bitcodec.models.ladder.integer_layers import (
     IntegerContext,
     IntegerConv,
     IntegerHead,
-    _patches,
+    patches,
 )
 from bitcodec.models.ladder.latent_coder import LARGEST, LatentCoder
 from bitcodec.models.ladder.likelihood import bits
@@ -287,7 +287,7 @@ def test_products_of_bytes_are_exact_whatever_the_layout() -> None:
         a = torch.randint(-128, 128, (h, w, 2), dtype=torch.int8)
         acc = layer.accumulate(a.permute(2, 0, 1)[None].float())
         expected = torch.floor(layer.scale(acc) + 0.5)[0].permute(1, 2, 0).flatten(0, 1)
-        assert torch.equal(layer.product(_patches(a, size)), expected)
+        assert torch.equal(layer.product(patches(a, size)), expected)
 
 
 def test_a_state_that_could_outgrow_float32_is_kept_in_float64() -> None:

@@ -67,19 +67,19 @@ def test_alpha_and_grey(model: Model, draw: Draw) -> None:
 def test_the_high_bands_are_not_decoded(
     ladder_file: Path, draw: Draw, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from bitcodec.models.ladder import context_integer as integer
     from bitcodec.models.ladder.channels import GROUPS, low_groups
+    from bitcodec.models.ladder.integer_layers import IntegerHead
 
     model = bitcodec.load_model(str(ladder_file), device="cpu")
     data = bitcodec.encode(draw(64, 64), model=model)
     seen: list[int] = []
-    forward = integer.IntegerHead.forward
+    forward = IntegerHead.forward
 
-    def spy(self: integer.IntegerHead, s: object, *rest: object) -> object:
+    def spy(self: IntegerHead, s: object, *rest: object) -> object:
         seen.append(self.o.weight.shape[0] // 2)
         return forward(self, s, *rest)
 
-    monkeypatch.setattr(integer.IntegerHead, "forward", spy)
+    monkeypatch.setattr(IntegerHead, "forward", spy)
     monkeypatch.setattr(model.transform, "synthesize", lambda *a: pytest.fail("network"))
     for scale in SCALES:
         seen.clear()

@@ -117,3 +117,10 @@ class CropSource:
         finally:
             quit_.set()
             thread.join()
+
+
+def centre(rgb: np.ndarray, edge: int) -> np.ndarray:
+    """The middle of a picture, at most ``edge`` pixels each way."""
+    h, w = rgb.shape[:2]
+    i, j = max(0, (h - edge) // 2), max(0, (w - edge) // 2)
+    return np.ascontiguousarray(rgb[i : i + edge, j : j + edge])

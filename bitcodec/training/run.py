@@ -22,11 +22,12 @@ from tqdm import tqdm
 from bitcodec.errors import TrainingError
 from bitcodec.files import atomic_write
 from bitcodec.models.base import Model
+from bitcodec.models.loaded import pick_device
 from bitcodec.models.processor import has_bfloat16
 from bitcodec.models.weights import build, load_weights, save_weights
 from bitcodec.names import printable
 from bitcodec.training.config import OptimConfig, TrainConfig, dump_config
-from bitcodec.training.data import CropSource, load_pictures
+from bitcodec.training.data import CropSource, centre, load_pictures
 from bitcodec.training.soap import Soap
 from bitcodec.training.tasks import Task, Validation, make_task
 
@@ -95,16 +96,6 @@ def _distributed() -> tuple[int, int]:
     return int(os.environ.get("RANK", "0")), world
 
 
-def _pick_device(device: str) -> torch.device:
-    if device == "auto":
-        device = "cuda" if torch.cuda.is_available() else "cpu"
-    if device == "cuda":
-        if not torch.cuda.is_available():
-            raise TrainingError("no CUDA device is available")
-        return torch.device("cuda", int(os.environ.get("LOCAL_RANK", "0")))
-    return torch.device(device)
-
-
 def _bf16(config: TrainConfig, device: torch.device) -> bool:
     kind = config.run.precision
     if kind not in ("auto", "fp32", "bf16"):
@@ -128,7 +119,9 @@ class Trainer:
     def __init__(self, config: TrainConfig, out: Path, device: str, quiet: bool) -> None:
         self.config, self.out = config, out
         self.rank, self.world = _distributed()
-        self.device = _pick_device(device)
+        self.device = torch.device(pick_device(device))
+        if self.device.type == "cuda":
+            self.device = torch.device("cuda", int(os.environ.get("LOCAL_RANK", "0")))
         if config.run.threads:
             torch.set_num_threads(config.run.threads)
         self.task = make_task(config)
@@ -140,7 +133,7 @@ class Trainer:
             self.valid = [centre(p, config.data.valid_edge) for p in valid]
             self.skipped += bad
         model = _initial_model(config, self.task, self.source).place(self.device)
-        ema = build(model.family, _as_dict(model.config)).place(self.device)
+        ema = build(model.family, dict(vars(model.config))).place(self.device)
         ema.load_state_dict(model.state_dict())
         ema.eval().requires_grad_(False)
         groups = self.task.parameter_groups(model, config.optim.lr)
@@ -269,17 +262,6 @@ class Trainer:
                 tqdm.write(f"step {s.step}: {text}", file=self.stderr)
         if last or s.step % r.save_every == 0:
             self.save()
-
-
-def _as_dict(config: Any) -> dict[str, Any]:
-    return dict(vars(config))
-
-
-def centre(rgb: np.ndarray, edge: int) -> np.ndarray:
-    """The middle of a picture, at most ``edge`` pixels each way."""
-    h, w = rgb.shape[:2]
-    i, j = max(0, (h - edge) // 2), max(0, (w - edge) // 2)
-    return np.ascontiguousarray(rgb[i : i + edge, j : j + edge])
 
 
 def train(

@@ -17,11 +17,20 @@ from typing import cast
 import numpy as np
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F
 
 from bitcodec.errors import WeightsError
 from bitcodec.models.ladder.channels import CHANNELS, GROUPS, pass_map
 from bitcodec.models.ladder.config import LadderConfig
+from bitcodec.models.ladder.integer_layers import (
+    IntegerConv,
+    IntegerHead,
+    around,
+    floor_half,
+    integers,
+    patches,
+    patches_at,
+    pieces,
+)
 from bitcodec.models.ladder.probability_tables import COMPAND_SIZE, UNARY
 from bitcodec.models.layers import fixed_point as fx
 from bitcodec.models.processor import has_int8
@@ -31,186 +40,7 @@ from bitcodec.models.processor import has_int8
 #: where in (C, n), flattened, latents are not zero, and what they are, integers.
 PassCoder = Callable[[int, np.ndarray, np.ndarray, np.ndarray], tuple[np.ndarray, np.ndarray]]
 
-
-_PIECE = 512  # positions
 _SPARSE = 0.7  # with fewer positions than that to add to, the others are left out
-
-
-def _int(*shape: int, dtype: torch.dtype = torch.int32) -> Tensor:
-    return torch.zeros(shape, dtype=dtype)
-
-
-class IntegerConv(nn.Module):
-    """int8 weights (O, I, k, k), int32 bias, and the multiplier m / 2**k of each output."""
-
-    weight: Tensor
-    bias: Tensor
-    m: Tensor
-    k: Tensor
-
-    def __init__(self, out: int, inputs: int, kernel: int, groups: int = 1) -> None:
-        super().__init__()
-        self.groups, self.padding = groups, kernel // 2
-        self.register_buffer("weight", _int(out, inputs, kernel, kernel, dtype=torch.int8))
-        self.register_buffer("bias", _int(out))
-        self.register_buffer("m", _int(out))
-        self.register_buffer("k", _int(out))
-        self._ready: tuple[Tensor, Tensor, Tensor] | None = None
-        self._int8: tuple[Tensor, Tensor] | None = None
-
-    def prepare(self, dtype: torch.dtype = torch.float32) -> None:
-        """Cache weights, bias and multipliers as floats (all exact)."""
-        ratio = self.m.double() / torch.pow(2.0, self.k.double())
-        self._ready = (self.weight.to(dtype), self.bias.to(dtype), ratio[:, None, None])
-        self._int8 = None
-
-    def prepare_int8(
-        self, input_zero_point: int = 0, repeats: int = 1, output_zero_point: int = 0
-    ) -> None:
-        """Make ready for :meth:`product`.
-
-        Args:
-            input_zero_point: what was taken from every input to make it an int8.
-            repeats: inputs come as so many summands, each with that zero point, in turn.
-            output_zero_point: what is to be taken from every output.
-        """
-        weight = self.weight.permute(0, 2, 3, 1).flatten(1)  # in the order of `_patches`
-        bias = self.bias.double() + repeats * input_zero_point * weight.double().sum(1)
-        shift = bias * self.multiplier() + (0.5 - output_zero_point)
-        self._int8 = (weight.repeat(1, repeats).t(), shift)
-
-    def product(self, a: Tensor) -> Tensor:
-        """What :meth:`rows` gives, or a larger kernel on patches: int8 (n, k k I) to (n, O).
-
-        The zero points are those that :meth:`prepare_int8` was given.
-        """
-        weight, shift = cast("tuple[Tensor, Tensor]", self._int8)
-        if a.stride() != (a.shape[1], 1):  # torch 2.13 takes what overlaps, and one row, wrongly
-            a = torch.empty(a.shape, dtype=a.dtype, device=a.device).copy_(a)
-        return torch.addcmul(shift, torch._int_mm(a, weight).double(), self.multiplier()).floor_()
-
-    def sums(self, a: Tensor) -> Tensor:
-        """The integer convolution of a (1, I, h, w), in floating point; still to be rounded."""
-        weight, bias, _ = cast("tuple[Tensor, Tensor, Tensor]", self._ready)
-        return F.conv2d(a, weight, bias, padding=self.padding, groups=self.groups)
-
-    def accumulate(self, a: Tensor) -> Tensor:
-        """The exact integer convolution of a (1, I, h, w), in floating point."""
-        return self.sums(a).round_()
-
-    def scale(self, acc: Tensor) -> Tensor:
-        """acc m / 2**k in float64, not yet rounded."""
-        return acc.double() * cast("tuple[Tensor, Tensor, Tensor]", self._ready)[2]
-
-    def rows(self, a: Tensor) -> Tensor:
-        """A 1x1 convolution of (n, I), scaled and rounded: float64 (n, O)."""
-        weight, bias, _ = cast("tuple[Tensor, Tensor, Tensor]", self._ready)
-        acc = F.linear(a, weight.flatten(1), bias).round_()
-        return acc.double().mul_(self.multiplier()).add_(0.5).floor_()
-
-    def multiplier(self) -> Tensor:
-        """m / 2**k of each output: (O,) float64."""
-        return cast("tuple[Tensor, Tensor, Tensor]", self._ready)[2].flatten()
-
-    def bound(self, most: int) -> int:
-        """max over outputs of sum |w| most + |bias|."""
-        weight = self.weight.long().abs().flatten(1).sum(1)
-        return int((weight * most + self.bias.long().abs()).max())
-
-
-def _widened(a: Tensor, p: int) -> Tensor:
-    """(h, w, C) with p zeros around it."""
-    h, w, c = a.shape
-    wide = a.new_zeros(h + 2 * p, w + 2 * p, c)
-    wide[p : p + h, p : p + w] = a
-    return wide
-
-
-def _patches(a: Tensor, size: int) -> Tensor:
-    """The surroundings of each position, zeros outside: (h, w, C) to (h w, size size C)."""
-    h, w, _ = a.shape
-    wide = _widened(a, size // 2)
-    return wide.unfold(0, size, 1).unfold(1, size, 1).permute(0, 1, 3, 4, 2).reshape(h * w, -1)
-
-
-def _patches_at(a: Tensor, size: int, where: np.ndarray) -> Tensor:
-    """Those rows of :func:`_patches` alone."""
-    w, p = a.shape[1], size // 2
-    wide = _widened(a, p)
-    i, j = np.divmod(where, w)
-    corner = i * (w + 2 * p) + j
-    window = (np.arange(size)[:, None] * (w + 2 * p) + np.arange(size)).ravel()
-    rows = torch.from_numpy((corner[:, None] + window).ravel()).to(a.device)
-    return wide.flatten(0, 1).index_select(0, rows).reshape(len(where), -1)
-
-
-def _around(marked: np.ndarray, reach: int) -> np.ndarray:
-    """Flat indices of the positions of (h, w) with a mark no further away than that."""
-    marks = torch.from_numpy(marked)[None].to(torch.float32)
-    return np.flatnonzero(F.max_pool2d(marks, 2 * reach + 1, 1, reach).numpy())
-
-
-def _pieces(count: int) -> list[slice]:
-    """Of rows; in pieces, what is done to them stays in the processor's cache."""
-    return [slice(at, at + _PIECE) for at in range(0, count, _PIECE)]
-
-
-def _floor_half(x: Tensor) -> Tensor:
-    return torch.floor(x + 0.5)
-
-
-class IntegerHead(nn.Module):
-    """State to centre code (asinh domain, 12 bits) and scale code (6 bits) of each latent."""
-
-    same: Tensor
-
-    def __init__(self, size: int, state: int, hidden: int) -> None:
-        super().__init__()
-        self.dw = IntegerConv(state, 1, 5, groups=state)
-        self.register_buffer("same", _int(state, dtype=torch.int64))  # of t itself, over 2**dw.k
-        self.a = IntegerConv(hidden, state, 1)
-        self.b = IntegerConv(hidden, hidden, 1)
-        self.o = IntegerConv(2 * size, hidden, 1)
-        self.int8 = False
-
-    def prepare_int8(self) -> None:
-        """Multiply int8 matrices from now on."""
-        self.int8 = True
-        self.a.prepare_int8(output_zero_point=128)
-        self.b.prepare_int8(128, output_zero_point=128)
-        self.o.prepare_int8(128, 2)
-
-    def forward(self, t: Tensor, h: int, w: int, where: Tensor | None = None) -> Tensor:
-        """States (h w, state) in 0..255 to codes (2 size, n), int16, centres first, clipped.
-
-        n counts the positions that ``where`` lists in raster order, all h w of them without it.
-        """
-        acc = (
-            self.dw.sums(t.view(1, h, w, -1).permute(0, 3, 1, 2))[0].permute(1, 2, 0).flatten(0, 1)
-        )
-        if where is not None:  # from here on every position is on its own
-            acc, t = acc.index_select(0, where), t.index_select(0, where)
-        ratio = self.dw.multiplier(), self.same.double() / torch.pow(2.0, self.dw.k.double())
-        size = self.o.weight.shape[0] // 2
-        out = torch.empty(2 * size, len(t), dtype=torch.int16, device=t.device)
-        for at in _pieces(len(t)):
-            codes = self._codes(acc[at].round_(), t[at], *ratio)
-            codes[:, :size].clamp_(-fx.CENTRE_MAX, fx.CENTRE_MAX)
-            codes[:, size:].clamp_(0, fx.SCALES - 1)
-            out[:, at] = codes.t()
-        return out
-
-    def _codes(self, acc: Tensor, t: Tensor, of_acc: Tensor, of_t: Tensor) -> Tensor:
-        """Depthwise sums and t, (n, state), to codes (n, 2 size)."""
-        u = torch.addcmul(of_acc.new_tensor(0.5), acc.double(), of_acc)
-        u.addcmul_(t.double(), of_t).floor_().clamp_(-127, 127)
-        if self.int8:  # 0..255 as -128..127
-            t = self.a.product(u.to(torch.int8)).clamp_(-128, 127).to(torch.int8)
-            more = self.b.product(t).clamp_(-128, 127).to(torch.int8)
-            return self.o.product(torch.cat([t, more], 1))
-        t = self.a.rows(u.to(acc.dtype)).clamp_(0, 255)
-        t = t + self.b.rows(t.to(acc.dtype)).clamp_(0, 255)
-        return self.o.rows(t.to(acc.dtype))
 
 
 class IntegerContext(nn.Module):
@@ -228,14 +58,14 @@ class IntegerContext(nn.Module):
         super().__init__()
         config = config or LadderConfig()
         state = config.state
-        self.register_buffer("base", _int(state))
-        self.register_buffer("slope", _int(state))  # per step code, over 2**16
-        self.register_buffer("compand", _int(COMPAND_SIZE, dtype=torch.uint8))
-        self.register_buffer("centre", _int(2 * fx.CENTRE_MAX + 1))
-        self.register_buffer("probability", _int(fx.FRACTIONS * fx.SCALES, 2 + 2 * UNARY))
-        self.register_buffer("orders", _int(fx.SCALES, dtype=torch.uint8))
+        self.register_buffer("base", integers(state))
+        self.register_buffer("slope", integers(state))  # per step code, over 2**16
+        self.register_buffer("compand", integers(COMPAND_SIZE, dtype=torch.uint8))
+        self.register_buffer("centre", integers(2 * fx.CENTRE_MAX + 1))
+        self.register_buffer("probability", integers(fx.FRACTIONS * fx.SCALES, 2 + 2 * UNARY))
+        self.register_buffer("orders", integers(fx.SCALES, dtype=torch.uint8))
         # companded latents of a group are clipped to this, so that its sums stay below 2**24
-        self.register_buffer("most", _int(len(GROUPS)))
+        self.register_buffer("most", integers(len(GROUPS)))
         kernels = [5 if g < 4 else 3 for g in range(len(GROUPS))]
         self.emb = nn.ModuleList(
             IntegerConv(state, group.size, k) for group, k in zip(GROUPS, kernels, strict=True)
@@ -244,7 +74,7 @@ class IntegerContext(nn.Module):
             IntegerHead(group.size, state, config.hidden) for group in GROUPS
         )
         for index, group in enumerate(GROUPS):
-            self.register_buffer(f"pos{index}", _int(group.passes, state))
+            self.register_buffer(f"pos{index}", integers(group.passes, state))
         self.dtype = self.state_dtype = torch.float32
         self.int8 = False
 
@@ -307,7 +137,7 @@ class IntegerContext(nn.Module):
         return float(most.max())
 
     def _start(self, step_code: int, h: int, w: int) -> Tensor:
-        s = self.base.double() + _floor_half(self.slope.double() * step_code / 65536)
+        s = self.base.double() + floor_half(self.slope.double() * step_code / 65536)
         return s.to(self.state_dtype).repeat(h * w, 1)
 
     def _embed(self, index: int, e: np.ndarray, h: int, w: int) -> Callable[[slice], Tensor]:
@@ -315,9 +145,9 @@ class IntegerContext(nn.Module):
         emb = cast(IntegerConv, self.emb[index])
         a = torch.from_numpy(e.reshape(-1, h, w)).to(self.base.device)
         if self.int8:
-            patches = _patches(a.permute(1, 2, 0), emb.weight.shape[2])
-            return lambda at: emb.product(patches[at])
-        rows = _floor_half(emb.scale(emb.accumulate(a[None].to(self.dtype))))
+            around_each = patches(a.permute(1, 2, 0), emb.weight.shape[2])
+            return lambda at: emb.product(around_each[at])
+        rows = floor_half(emb.scale(emb.accumulate(a[None].to(self.dtype))))
         rows = rows[0].permute(1, 2, 0).flatten(0, 1)
         return lambda at: rows[at]
 
@@ -328,16 +158,16 @@ class IntegerContext(nn.Module):
         """
         emb = cast(IntegerConv, self.emb[index])
         size = emb.weight.shape[2]
-        where = _around(e.any(0).reshape(h, w), size // 2)
+        where = around(e.any(0).reshape(h, w), size // 2)
         if not self.int8 or len(where) > _SPARSE * h * w:
             more = self._embed(index, e, h, w)
-            for at in _pieces(h * w):
+            for at in pieces(h * w):
                 s[at] += more(at)
             return
         a = torch.from_numpy(e.reshape(-1, h, w)).to(self.base.device).permute(1, 2, 0)
         rows = torch.from_numpy(where).to(self.base.device)
-        for at in _pieces(len(where)):
-            some = emb.product(_patches_at(a, size, where[at]))
+        for at in pieces(len(where)):
+            some = emb.product(patches_at(a, size, where[at]))
             s.index_add_(0, rows[at], some.to(s.dtype))
 
     def eighths(self, codes: np.ndarray) -> np.ndarray:
@@ -379,7 +209,7 @@ class IntegerContext(nn.Module):
                 indices = np.flatnonzero(which == k)
                 if not len(indices):
                     continue
-                for at in _pieces(h * w):
+                for at in pieces(h * w):
                     _as_input(s[at], pos[k], more(at) if more else None, t[at])
                 some = torch.from_numpy(indices).to(s.device) if group.passes > 1 else None
                 codes = cast(IntegerHead, self.heads[index])(t, h, w, some).cpu().numpy()

@@ -10,7 +10,8 @@ from torch import Tensor, nn
 
 from bitcodec.models.ladder.channels import GROUPS
 from bitcodec.models.ladder.context_float import Context, Head
-from bitcodec.models.ladder.context_integer import IntegerContext, IntegerConv, IntegerHead
+from bitcodec.models.ladder.context_integer import IntegerContext
+from bitcodec.models.ladder.integer_layers import IntegerConv, IntegerHead
 from bitcodec.models.ladder.probability_tables import (
     centre_table,
     compand_table,
