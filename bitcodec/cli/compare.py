@@ -9,6 +9,7 @@ from typing import Any
 import click
 
 from bitcodec.cli.complete import complete_files
+from bitcodec.cli.options import device_option, quiet_option
 from bitcodec.errors import BitcodecError, FileError, ImageError
 from bitcodec.files import atomic_write, read_file
 from bitcodec.names import printable
@@ -21,14 +22,8 @@ from bitcodec.names import printable
 )
 @click.option("-o", "--output", metavar="PAGE.html", help="Also write a page to look at them in.")
 @click.option("-f", "--force", is_flag=True, help="Overwrite the page.")
-@click.option(
-    "--device",
-    type=click.Choice(["auto", "cpu", "cuda"]),
-    default="auto",
-    show_default=True,
-    help="Where the network runs; auto: on CUDA if there is a device.",
-)
-@click.option("--quiet", is_flag=True, help="Print errors only.")
+@device_option
+@quiet_option
 @click.option("--json", "as_json", is_flag=True, help="One JSON object a file on stdout.")
 def compare_command(
     original: str,

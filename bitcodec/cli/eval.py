@@ -12,6 +12,7 @@ import click
 
 from bitcodec.cli.complete import complete_files, complete_models
 from bitcodec.cli.lists import NumberList, words
+from bitcodec.cli.options import device_option, quiet_option
 from bitcodec.cli.plan import PICTURE_SUFFIXES
 from bitcodec.errors import BitcodecError, FileError
 from bitcodec.files import find_inputs
@@ -19,7 +20,7 @@ from bitcodec.names import printable
 
 if TYPE_CHECKING:  # some of these import torch when they are used
     from bitcodec.evaluate.codecs import Codec
-    from bitcodec.evaluate.runner import Job, Outcome
+    from bitcodec.evaluate.runner import Outcome
     from bitcodec.evaluate.summary import BdRate, Curve
     from bitcodec.evaluate.tables import Results
     from bitcodec.report.viewer import Shown
@@ -94,14 +95,8 @@ _DRAWN = 5  # published curves in the plots, unless others are named: more canno
     help="File sizes in the viewer, in bpp.",
 )  # fmt: skip
 @click.option("--no-page", is_flag=True, help="No pictures in the report (same as --pages 0).")
-@click.option(
-    "--device",
-    type=click.Choice(["auto", "cpu", "cuda"]),
-    default="auto",
-    show_default=True,
-    help="Where the networks run; auto: on CUDA if there is a device.",
-)
-@click.option("--quiet", is_flag=True, help="Print errors only.")
+@device_option
+@quiet_option
 @click.option("--json", "as_json", is_flag=True, help="Print all results as one JSON object.")
 def eval_command(paths: tuple[str, ...], **options: Any) -> int:
     """Measure models and other codecs on a folder.
@@ -163,9 +158,7 @@ class _Evaluation:
         names = [printable(file.relative.as_posix()) for file in found.files]
         if len(set(names)) < len(names):  # of two folders: tell them apart by the whole path
             names = [printable(file.path.as_posix()) for file in found.files]
-        self.jobs: list[Job] = [
-            Job(name, file.path) for name, file in zip(names, found.files, strict=True)
-        ]
+        self.jobs = [Job(name, file.path) for name, file in zip(names, found.files, strict=True)]
         return errors
 
     def _codecs(self) -> list[Codec]:
@@ -193,8 +186,6 @@ class _Evaluation:
         return values
 
     def _learned(self, models: Iterable[str]) -> list[Codec]:
-        if not models:
-            return []
         from bitcodec.evaluate.learned import LearnedCodec
 
         return [
@@ -219,7 +210,7 @@ class _Evaluation:
         names = [curve.name for curve in curves]
         draw = self.options["draw"]
         if draw is None:
-            # "measured_*" in ../shared/anchors are codecs that this command measures itself.
+            # "measured_*" are codecs that this command measures itself.
             return curves, [name for name in names if not name.startswith("measured")][:_DRAWN]
         wanted = names if draw == "all" else [] if draw == "none" else list(words(draw))
         for name in wanted:
@@ -277,12 +268,12 @@ class _Evaluation:
 
     def _viewer(self, codecs: Sequence[Codec], outcome: Outcome) -> list[Shown]:
         from bitcodec.evaluate.runner import load_pixels
-        from bitcodec.report.viewer import at_sizes
+        from bitcodec.report.viewer import at_sizes, spread
 
         count = 0 if self.options["no_page"] else self.options["pages"]
         readable = {row.picture for row in outcome.rows}
         result = []
-        for job in _spread([job for job in self.jobs if job.name in readable], count):
+        for job in spread([job for job in self.jobs if job.name in readable], count):
             if not self.options["quiet"]:
                 click.echo(f"report: {job.name}", err=True)
             pixels, _ = load_pixels(job.path)
@@ -308,10 +299,3 @@ class _Evaluation:
                 f"{len(rows) - reused} rows measured, {reused} known from before: {printable(out)}",
                 err=True,
             )
-
-
-def _spread(jobs: Sequence[Job], count: int) -> list[Job]:
-    """``count`` of them, evenly spread: neighbours in a folder are often alike."""
-    if count >= len(jobs):
-        return list(jobs)
-    return [jobs[i * len(jobs) // count] for i in range(count)]

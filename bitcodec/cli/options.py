@@ -13,6 +13,15 @@ from bitcodec.format.container import DEFAULT_MAX_PIXELS
 
 F = TypeVar("F", bound=Callable[..., Any])
 
+device_option = click.option(
+    "--device",
+    type=click.Choice(["auto", "cpu", "cuda"]),
+    default="auto",
+    show_default=True,
+    help="Where the network runs; auto: on CUDA if there is a device.",
+)
+quiet_option = click.option("--quiet", is_flag=True, help="Print errors only.")
+
 _BATCH = [
     click.option(
         "-o",
@@ -37,18 +46,12 @@ _BATCH = [
     ),
 ]
 _TALK = [
-    click.option("--quiet", is_flag=True, help="Print errors only."),
+    quiet_option,
     click.option("-v", "--verbose", is_flag=True, help="Print every figure of every file."),
     click.option("--json", "as_json", is_flag=True, help="One JSON object a file on stdout."),
 ]
 _MACHINE = [
-    click.option(
-        "--device",
-        type=click.Choice(["auto", "cpu", "cuda"]),
-        default="auto",
-        show_default=True,
-        help="Where the network runs; auto: on CUDA if there is a device.",
-    ),
+    device_option,
     click.option(
         "--max-pixels",
         type=click.IntRange(min=1),

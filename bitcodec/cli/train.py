@@ -9,6 +9,7 @@ from pathlib import Path
 import click
 
 from bitcodec.cli.allocator import keep_freed_memory
+from bitcodec.cli.options import device_option, quiet_option
 from bitcodec.errors import TrainingError
 from bitcodec.names import printable
 from bitcodec.models.families import FAMILIES
@@ -34,14 +35,8 @@ from bitcodec.models.families import FAMILIES
 )
 @click.option("--init", metavar="WEIGHTS", help="Start from a weights file.")
 @click.option("--resume", is_flag=True, help="Go on where the run in --out stopped.")
-@click.option(
-    "--device",
-    type=click.Choice(["auto", "cpu", "cuda"]),
-    default="auto",
-    show_default=True,
-    help="Where to train; auto: on CUDA if there is a device.",
-)
-@click.option("--quiet", is_flag=True, help="Print errors only.")
+@device_option
+@quiet_option
 def train_command(
     family: str | None,
     data: str | None,

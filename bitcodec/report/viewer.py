@@ -10,6 +10,7 @@ import base64
 import io
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import TypeVar
 
 import numpy as np
 from PIL import Image
@@ -20,8 +21,9 @@ from bitcodec.evaluate.msssim import ms_ssim
 from bitcodec.evaluate.runner import Failure, one_line
 from bitcodec.picture import metrics
 
-__all__ = ["MAX_SHOWN", "Shown", "Version", "at_sizes", "crop", "version"]
+__all__ = ["MAX_SHOWN", "Shown", "Version", "at_sizes", "crop", "spread", "version"]
 
+T = TypeVar("T")
 MAX_SHOWN = 1024  #: pixels a side: of a larger picture the page shows the middle
 
 
@@ -140,3 +142,10 @@ def at_sizes(
         if versions:
             groups.append((f"{bpp:g} bpp, {size:,} B", tuple(versions)))
     return shown(name, pixels, groups), failures
+
+
+def spread(items: Sequence[T], count: int) -> list[T]:
+    """``count`` of them, evenly spread: neighbours in a folder are often alike."""
+    if count >= len(items):
+        return list(items)
+    return [items[i * len(items) // count] for i in range(count)]
