@@ -6,7 +6,7 @@ import multiprocessing
 
 import pytest
 
-from bitcodec.cli.pool import Failure, Output, run_tasks
+from bitcodec.cli.pool import FileFailure, Output, run_tasks
 
 FINE = "Output(b'{}')"  # a name in bitcodec.cli.pool, where eval finds it
 REFUSED = "(_ for _ in ()).throw(BitcodecError('no'))"
@@ -14,7 +14,7 @@ BUG = "1 / 0"
 DIES = "os._exit(9)"
 
 
-def short(outcome: Output | Failure) -> str:
+def short(outcome: Output | FileFailure) -> str:
     return outcome.data.decode() if isinstance(outcome, Output) else outcome.reason
 
 
@@ -25,7 +25,7 @@ def test_serial_outcomes_in_order() -> None:
         "1", "no", "internal error: ZeroDivisionError: division by zero", "2",
     ]  # fmt: skip
     bug = outcomes[2]
-    assert isinstance(bug, Failure)
+    assert isinstance(bug, FileFailure)
     assert "Traceback" in (bug.detail or "")
 
 

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from bitcodec.codec.decode import decode
 from bitcodec.codec.encode import encode_picture
-from bitcodec.codec.target import encode_to_target, search
+from bitcodec.codec.target import encode_to_target, last_within
 from bitcodec.errors import TargetError
 from bitcodec.format.container import Source, read_header
 from bitcodec.models.base import Model
@@ -58,7 +58,7 @@ def test_search(values: list[float], target: float, slack: float) -> None:
         calls += 1
         return values[index]
 
-    found = search(value, len(values), target, slack)
+    found = last_within(value, len(values), target, slack)
     if found is None:
         assert values[0] > target
     else:

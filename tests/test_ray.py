@@ -15,7 +15,7 @@ from PIL import Image
 
 from bitcodec.cli.cluster import check_address, run_on_ray
 from bitcodec.cli.main import main
-from bitcodec.cli.pool import Failure, Output
+from bitcodec.cli.pool import FileFailure, Output
 from bitcodec.errors import BitcodecError
 
 Draw = Callable[..., Image.Image]
@@ -141,7 +141,7 @@ class TestOnACluster:
         outcomes = list(run_on_ray(task, sources, 2))
         for source, outcome in zip(sources, outcomes, strict=True):
             if source == "bad":
-                assert isinstance(outcome, Failure)
+                assert isinstance(outcome, FileFailure)
                 assert "died" in outcome.reason
             else:
                 assert outcome == Output(source.encode())

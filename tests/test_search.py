@@ -10,7 +10,7 @@ import torch
 from PIL import Image
 
 import bitcodec
-from bitcodec.models.ladder.latent_search import LAMBDA_SCALE, search
+from bitcodec.models.ladder.latent_search import LAMBDA_SCALE, search_latents
 from bitcodec.picture.metrics import mse
 
 _SAMPLES = Path(__file__).parent.parent / "samples"
@@ -44,7 +44,7 @@ def _case() -> tuple[torch.Tensor, np.ndarray]:
 
 def _run(weight: float, rounds: int) -> tuple[float, float]:
     x, latents = _case()
-    out = search(
+    out = search_latents(
         x,
         latents,
         _STEP,

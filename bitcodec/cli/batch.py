@@ -11,8 +11,8 @@ from typing import TextIO
 
 import click
 
-from bitcodec.cli.plan import STREAM, Job, Plan
-from bitcodec.cli.pool import Failure, Outcome, Output, Task, run_tasks
+from bitcodec.cli.plan import STREAM, FileJob, Plan
+from bitcodec.cli.pool import FileFailure, FileOutcome, FileTask, Output, run_tasks
 from bitcodec.cli.reporter import Describe, Reporter
 from bitcodec.errors import BitcodecError, FileError
 from bitcodec.files import atomic_write, read_file
@@ -33,11 +33,11 @@ class BatchSettings:
 
 
 #: task, sources, number of workers: one outcome for each source, in their order
-Runner = Callable[[Task, Sequence[str], int], Generator[Outcome, None, None]]
+Runner = Callable[[FileTask, Sequence[str], int], Generator[FileOutcome, None, None]]
 
 
 def run_batch(
-    task: Task,
+    task: FileTask,
     describe: Describe,
     plan: Plan,
     settings: BatchSettings,
@@ -58,7 +58,7 @@ def run_batch(
     )
     with reporter:
         codes = [
-            reporter.failed(Job(source, ""), Failure(str(error), error.exit_code))
+            reporter.failed(FileJob(source, ""), FileFailure(str(error), error.exit_code))
             for source, error in plan.missing
         ]
         overwrite = settings.force or settings.skip_existing
@@ -78,9 +78,9 @@ def run_batch(
 
 
 def _doable(
-    jobs: Sequence[Job], settings: BatchSettings, reporter: Reporter
-) -> tuple[list[Job], list[int]]:
-    doable: list[Job] = []
+    jobs: Sequence[FileJob], settings: BatchSettings, reporter: Reporter
+) -> tuple[list[FileJob], list[int]]:
+    doable: list[FileJob] = []
     codes: list[int] = []
     for job in jobs:
         # A descriptor may be open on a file: then that is not ours to keep or to replace.
@@ -94,11 +94,11 @@ def _doable(
                 reporter.skipped(job)
         else:
             reason = f"{printable(job.target)} exists already (-f overwrites it)"
-            codes.append(reporter.failed(job, Failure(reason, FileError.exit_code)))
+            codes.append(reporter.failed(job, FileFailure(reason, FileError.exit_code)))
     return doable, codes
 
 
-def _is_stale(job: Job) -> bool:
+def _is_stale(job: FileJob) -> bool:
     """Whether the output is older than its input, which has changed since."""
     try:
         return os.path.getmtime(job.target) < os.path.getmtime(job.source)
@@ -106,8 +106,8 @@ def _is_stale(job: Job) -> bool:
         return False
 
 
-def _write(job: Job, outcome: Outcome, force: bool, make_folder: bool) -> Outcome:
-    if isinstance(outcome, Failure):
+def _write(job: FileJob, outcome: FileOutcome, force: bool, make_folder: bool) -> FileOutcome:
+    if isinstance(outcome, FileFailure):
         return outcome
     try:
         if job.target == STREAM:
@@ -117,17 +117,17 @@ def _write(job: Job, outcome: Outcome, force: bool, make_folder: bool) -> Outcom
                 os.makedirs(os.path.dirname(job.target) or ".", exist_ok=True)
             atomic_write(job.target, outcome.data, overwrite=force)
     except BitcodecError as error:
-        return Failure(f"{_name(job)}: {error}", error.exit_code)
+        return FileFailure(f"{_name(job)}: {error}", error.exit_code)
     except OSError as error:
-        return Failure(f"{_name(job)}: {error.strerror or error}", FileError.exit_code)
+        return FileFailure(f"{_name(job)}: {error.strerror or error}", FileError.exit_code)
     return outcome
 
 
-def _name(job: Job) -> str:
+def _name(job: FileJob) -> str:
     return "<stdout>" if job.target == STREAM else printable(job.target)
 
 
-def _check_streams(jobs: Sequence[Job], settings: BatchSettings) -> None:
+def _check_streams(jobs: Sequence[FileJob], settings: BatchSettings) -> None:
     for job in jobs:
         if job.target == STREAM and settings.json:
             raise click.UsageError("--json and the data cannot both go to standard output")

@@ -12,7 +12,7 @@ import re
 from collections.abc import Generator, Sequence
 from typing import Any
 
-from bitcodec.cli.pool import Failure, Outcome, Task, attempt
+from bitcodec.cli.pool import FileFailure, FileOutcome, FileTask, attempt
 from bitcodec.errors import BitcodecError
 
 __all__ = ["ANY", "check_address", "run_on_ray"]
@@ -45,13 +45,13 @@ class _Worker:
 
         torch.set_num_threads(1)
 
-    def run(self, task: Task, source: str) -> Outcome:
+    def run(self, task: FileTask, source: str) -> FileOutcome:
         return attempt(task, source)
 
 
 def run_on_ray(
-    task: Task, sources: Sequence[str], workers: int, *, address: str = ANY
-) -> Generator[Outcome, None, None]:
+    task: FileTask, sources: Sequence[str], workers: int, *, address: str = ANY
+) -> Generator[FileOutcome, None, None]:
     """One outcome for each source, in their order, computed by actors of a Ray cluster.
 
     Args:
@@ -105,10 +105,10 @@ def _connect(ray: Any, address: str, workers: int) -> None:
 
 def _spread(
     ray: Any, actors: Sequence[Any], task: Any, sources: Sequence[str]
-) -> Generator[Outcome, None, None]:
+) -> Generator[FileOutcome, None, None]:
     """Keep every actor busy; hold back what is done early until it is its turn."""
     idle, under_way = list(actors), {}
-    finished: dict[int, Outcome] = {}
+    finished: dict[int, FileOutcome] = {}
     started = told = 0
     while told < len(sources):
         # A bounded lead, so that finished files do not pile up behind a slow one.
@@ -126,13 +126,13 @@ def _spread(
             told += 1
 
 
-def _result(ray: Any, reference: Any) -> Outcome:
+def _result(ray: Any, reference: Any) -> FileOutcome:
     try:
-        outcome: Outcome = ray.get(reference)
+        outcome: FileOutcome = ray.get(reference)
     except ray.exceptions.RayActorError:
-        return Failure(_DIED, 1)
+        return FileFailure(_DIED, 1)
     except ray.exceptions.RayError as error:
-        return Failure(f"Ray: {_line(error)}", 1)
+        return FileFailure(f"Ray: {_line(error)}", 1)
     return outcome
 
 

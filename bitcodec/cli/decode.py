@@ -14,7 +14,7 @@ import click
 
 from bitcodec.cli.batch import run_batch
 from bitcodec.cli.complete import complete_files, complete_models
-from bitcodec.cli.decode_options import describe_damage, open_source, scale_of, view_options
+from bitcodec.cli.decode_options import describe_damage, open_source, part_options, scale_of
 from bitcodec.cli.options import batch_options, batch_settings
 from bitcodec.cli.plan import FILE_SUFFIXES, STREAM, Naming, Plan, plan_jobs
 from bitcodec.cli.pool import Output
@@ -154,7 +154,7 @@ def describe(record: Mapping[str, Any]) -> str:
     shell_complete=complete_models,
     help="Weights file, if it is not among those of `models`.",
 )
-@view_options
+@part_options
 @batch_options
 def decode_command(inputs: tuple[str, ...], **options: Any) -> int:
     """Decode .bin files to pictures.

@@ -39,7 +39,7 @@ class Crop(click.ParamType):  # type: ignore[type-arg]
         return x, y, w, h
 
 
-def view_options(function: F) -> F:
+def part_options(function: F) -> F:
     """--crop, --scale, --partial."""
     options = (
         click.option(

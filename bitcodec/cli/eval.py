@@ -19,7 +19,7 @@ from bitcodec.files import find_inputs
 from bitcodec.names import printable
 
 if TYPE_CHECKING:  # some of these import torch when they are used
-    from bitcodec.evaluate.codecs import Codec
+    from bitcodec.evaluate.codecs import MeasuredCodec
     from bitcodec.evaluate.runner import Outcome
     from bitcodec.evaluate.summary import BdRate, Curve
     from bitcodec.evaluate.tables import Results
@@ -161,7 +161,7 @@ class _Evaluation:
         self.jobs = [Job(name, file.path) for name, file in zip(names, found.files, strict=True)]
         return errors
 
-    def _codecs(self) -> list[Codec]:
+    def _codecs(self) -> list[MeasuredCodec]:
         from bitcodec.evaluate.codecs import DEFAULT_CLASSICAL, classical
         from bitcodec.models.registry import default_model
 
@@ -185,7 +185,7 @@ class _Evaluation:
             values[name] = NumberList(float, 0, 100).convert(numbers, None, None)
         return values
 
-    def _learned(self, models: Iterable[str]) -> list[Codec]:
+    def _learned(self, models: Iterable[str]) -> list[MeasuredCodec]:
         from bitcodec.evaluate.learned import LearnedCodec
 
         return [
@@ -245,7 +245,7 @@ class _Evaluation:
             raise FileError(f"{out}: holds a report.html that is not this command's")
         return out
 
-    def _measure(self, codecs: Sequence[Codec], out: Path) -> Outcome:
+    def _measure(self, codecs: Sequence[MeasuredCodec], out: Path) -> Outcome:
         from tqdm import tqdm
 
         from bitcodec.evaluate.rows import RowStore
@@ -266,7 +266,7 @@ class _Evaluation:
         base = by_name[self.anchor]
         return self.anchor, [bd_rate(base, curve) for curve in curves if curve is not base]
 
-    def _viewer(self, codecs: Sequence[Codec], outcome: Outcome) -> list[Shown]:
+    def _viewer(self, codecs: Sequence[MeasuredCodec], outcome: Outcome) -> list[Shown]:
         from bitcodec.evaluate.runner import load_pixels
         from bitcodec.report.viewer import at_sizes, spread
 

@@ -52,7 +52,7 @@ PICTURE_SUFFIXES: Collection[str] = _PictureSuffixes()  #: a file of another can
 
 
 @dataclass(frozen=True)
-class Job:
+class FileJob:
     """One file to do; ``-`` is standard input or output."""
 
     source: str
@@ -69,7 +69,7 @@ class Plan:
         makes_folders: whether the folders of outputs are made, as ``-o DIR/`` promises.
     """
 
-    jobs: tuple[Job, ...]
+    jobs: tuple[FileJob, ...]
     missing: tuple[tuple[str, FileError], ...] = ()
     makes_folders: bool = False
 
@@ -125,7 +125,7 @@ def plan_jobs(
     elif _is_folder(inputs, output):
         plan = _into_folder(inputs, output, recursive, naming)
     else:
-        plan = Plan((Job(inputs[0], _checked(output, naming)),))
+        plan = Plan((FileJob(inputs[0], _checked(output, naming)),))
     clashes = dict(_clashes(plan.jobs))
     if clashes and len(plan.jobs) == 1:
         raise click.UsageError(next(iter(clashes.values())))
@@ -136,17 +136,17 @@ def plan_jobs(
     )
 
 
-def _bare(inputs: Sequence[str], naming: Naming) -> Job:
+def _bare(inputs: Sequence[str], naming: Naming) -> FileJob:
     source = inputs[0]
     if len(inputs) > 2:
         raise click.UsageError("several inputs need -o DIR/")
     if os.path.isdir(source):
         raise click.UsageError(f"{source} is a folder: say with -o DIR/ where its files go")
     if len(inputs) == 2:
-        return Job(source, _checked(inputs[1], naming))
+        return FileJob(source, _checked(inputs[1], naming))
     if source == STREAM:
-        return Job(STREAM, STREAM)
-    return Job(source, str(naming.output_name(Path(source))))
+        return FileJob(STREAM, STREAM)
+    return FileJob(source, str(naming.output_name(Path(source))))
 
 
 def _checked(target: str, naming: Naming) -> str:
@@ -178,16 +178,18 @@ def _into_folder(inputs: Sequence[str], output: str, recursive: bool, naming: Na
         raise click.UsageError(f"{output} is not a folder")
     found = find_inputs(inputs, recursive=recursive, suffixes=naming.searched)
     return Plan(
-        tuple(Job(str(f.path), str(folder / naming.output_name(f.relative))) for f in found.files),
+        tuple(
+            FileJob(str(f.path), str(folder / naming.output_name(f.relative))) for f in found.files
+        ),
         tuple((str(path), error) for path, error in found.errors),
         makes_folders=True,
     )
 
 
-def _clashes(jobs: Sequence[Job]) -> Iterator[tuple[Job, str]]:
+def _clashes(jobs: Sequence[FileJob]) -> Iterator[tuple[FileJob, str]]:
     """Jobs that cannot be done without loss, each with the reason."""
     sources = {os.path.realpath(job.source) for job in jobs if job.source != STREAM}
-    same: dict[str, list[Job]] = {}
+    same: dict[str, list[FileJob]] = {}
     for job in jobs:
         if job.target != STREAM and not is_stream(job.target):
             same.setdefault(os.path.realpath(job.target), []).append(job)

@@ -34,7 +34,7 @@ class Output:
 
 
 @dataclass(frozen=True)
-class Failure:
+class FileFailure:
     """Why a file could not be done; ``detail`` is a traceback where it is our fault."""
 
     reason: str
@@ -42,11 +42,13 @@ class Failure:
     detail: str | None = None
 
 
-Outcome = Output | Failure
-Task = Callable[[str], Output]
+FileOutcome = Output | FileFailure
+FileTask = Callable[[str], Output]
 
 
-def run_tasks(task: Task, sources: Sequence[str], workers: int) -> Generator[Outcome, None, None]:
+def run_tasks(
+    task: FileTask, sources: Sequence[str], workers: int
+) -> Generator[FileOutcome, None, None]:
     """One outcome for each source, in their order.
 
     Args:
@@ -62,22 +64,24 @@ def run_tasks(task: Task, sources: Sequence[str], workers: int) -> Generator[Out
     return _parallel(task, sources, min(workers, len(sources)))
 
 
-def attempt(task: Task, source: str) -> Outcome:
-    """Run the task; an exception of any kind becomes a :class:`Failure`."""
+def attempt(task: FileTask, source: str) -> FileOutcome:
+    """Run the task; an exception of any kind becomes a :class:`FileFailure`."""
     try:
         return task(source)
     except BitcodecError as error:
-        return Failure(str(error), error.exit_code)
+        return FileFailure(str(error), error.exit_code)
     except MemoryError:
-        return Failure("out of memory", 1)
+        return FileFailure("out of memory", 1)
     except Exception as error:  # a fault of ours must not end a batch of thousands
         reason = f"internal error: {type(error).__name__}: {error}".splitlines()[0]
-        return Failure(reason, 1, traceback.format_exc())
+        return FileFailure(reason, 1, traceback.format_exc())
 
 
-def _parallel(task: Task, sources: Sequence[str], workers: int) -> Generator[Outcome, None, None]:
+def _parallel(
+    task: FileTask, sources: Sequence[str], workers: int
+) -> Generator[FileOutcome, None, None]:
     todo = deque(sources)
-    window: deque[tuple[str, Future[Outcome]]] = deque()
+    window: deque[tuple[str, Future[FileOutcome]]] = deque()
     pool = _pool(workers)
     try:
         while todo or window:
@@ -106,17 +110,17 @@ def _parallel(task: Task, sources: Sequence[str], workers: int) -> Generator[Out
         _stop(pool)
 
 
-def _result(future: Future[Outcome]) -> Outcome | None:
+def _result(future: Future[FileOutcome]) -> FileOutcome | None:
     try:
         return future.result()
     except BrokenProcessPool:
         return None
 
 
-def _alone(task: Task, source: str) -> Outcome:
+def _alone(task: FileTask, source: str) -> FileOutcome:
     pool = _pool(1)
     try:
-        return _result(pool.submit(attempt, task, source)) or Failure(_DIED, 1)
+        return _result(pool.submit(attempt, task, source)) or FileFailure(_DIED, 1)
     finally:
         _stop(pool)
 

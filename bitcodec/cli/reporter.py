@@ -10,8 +10,8 @@ from typing import Any
 
 from tqdm import tqdm
 
-from bitcodec.cli.plan import STREAM, Job
-from bitcodec.cli.pool import Failure, Output
+from bitcodec.cli.plan import STREAM, FileJob
+from bitcodec.cli.pool import FileFailure, Output
 from bitcodec.names import printable
 
 _SUMMED = ("input_bytes", "output_bytes", "pixels", "seconds")
@@ -57,7 +57,7 @@ class Reporter:
         if kind is None and self.count > 1:
             self._total()
 
-    def done(self, job: Job, output: Output) -> bool:
+    def done(self, job: FileJob, output: Output) -> bool:
         """A file has been written; returns whether anything was lost in it."""
         self.files += 1
         record = output.record
@@ -74,7 +74,7 @@ class Reporter:
         self._finish({"input": job.source, "output": job.target, **record})
         return output.damage is not None
 
-    def failed(self, job: Job, failure: Failure) -> int:
+    def failed(self, job: FileJob, failure: FileFailure) -> int:
         """A file has failed; returns its exit code. Failures are told even with --quiet."""
         self.failures += 1
         source = _shown(job.source, "stdin")
@@ -85,7 +85,7 @@ class Reporter:
         self._finish({"input": job.source, "output": job.target, **error})
         return failure.exit_code
 
-    def skipped(self, job: Job) -> None:
+    def skipped(self, job: FileJob) -> None:
         """A file's output exists and is to be left as it is."""
         self.skips += 1
         self._line(f"{printable(job.source)}: skipped, {printable(job.target)} exists")

@@ -36,7 +36,7 @@ def _analyze(rgb: np.ndarray, box: Box, model: Model, rate: int, effort: int) ->
     if any(missing):  # extend the picture by its edge pixels to whole latents
         region = np.pad(region, ((0, missing[0]), (0, missing[1]), (0, 0)), mode="edge")
     region = np.ascontiguousarray(region)
-    latents = model.search(region, model.analyze(region, rate), rate, effort)
+    latents = model.search_latents(region, model.analyze(region, rate), rate, effort)
     rows, columns = box.reduced().within(around)
     return latents[:, rows, columns]
 

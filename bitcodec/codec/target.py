@@ -26,7 +26,9 @@ _FILL = 0.99  # a size is good enough from this share of the target on
 _CLOSE_DB = 0.01
 
 
-def search(value: Callable[[int], float], count: int, target: float, slack: float) -> int | None:
+def last_within(
+    value: Callable[[int], float], count: int, target: float, slack: float
+) -> int | None:
     """The largest index whose value is at most ``target``, for an increasing function.
 
     Args:
@@ -109,7 +111,7 @@ def encode_to_target(
         raise TargetError("no target")
     if limit < 1:
         raise TargetError(f"a file of {limit:.3g} bytes is not possible")
-    index = search(log_size, len(rates), math.log(limit), -math.log(_FILL))
+    index = last_within(log_size, len(rates), math.log(limit), -math.log(_FILL))
     if index is None:
         if bpp is not None:  # the nearest there is
             return encoded(0)
@@ -147,7 +149,7 @@ def _index_for_psnr(
                 values[index] = -min(psnr_of(original, picture_out.rgb), 200.0)
         return values[index]
 
-    index = search(loss, count, -target, _CLOSE_DB)
+    index = last_within(loss, count, -target, _CLOSE_DB)
     if index is None:
         raise TargetError(f"the best possible PSNR is {-loss(0):.2f} dB, less than {target:g}")
     return count - 1 - index

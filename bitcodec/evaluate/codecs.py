@@ -24,7 +24,7 @@ __all__ = [
     "CLASSICAL",
     "DEFAULT_CLASSICAL",
     "ClassicalCodec",
-    "Codec",
+    "MeasuredCodec",
     "Pixels",
     "Setting",
     "classical",
@@ -57,7 +57,7 @@ class Setting:
         return f"q{number}" if self.kind == "quality" else f"{number} bpp"
 
 
-class Codec(Protocol):
+class MeasuredCodec(Protocol):
     """What an evaluation needs of a codec."""
 
     @property
@@ -97,7 +97,7 @@ def require(module: str, package: str, purpose: str) -> Any:
 
 @dataclass(frozen=True)
 class ClassicalCodec:
-    """A codec of a library, with a fixed way of calling it. Implements :class:`Codec`."""
+    """A codec of a library, with a fixed way of calling it. Implements :class:`MeasuredCodec`."""
 
     name: str
     identity: str
@@ -105,18 +105,18 @@ class ClassicalCodec:
     writer: Callable[[Pixels, float], bytes]
 
     def encode(self, pixels: Pixels, setting: Setting) -> bytes:
-        """As :meth:`Codec.encode`; ``setting`` must be of the kind of ``self.settings``."""
+        """As :meth:`MeasuredCodec.encode`; ``setting`` must be of the kind of ``self.settings``."""
         if setting.kind != self.settings[0].kind:
             raise BitcodecError(f"{self.name} has no setting of the kind {setting.kind}")
         return self.writer(pixels, setting.value)
 
     def decode(self, data: bytes) -> Pixels:
-        """As :meth:`Codec.decode`."""
+        """As :meth:`MeasuredCodec.decode`."""
         with Image.open(io.BytesIO(data)) as image:
             return np.asarray(image.convert("RGB"))
 
     def fit(self, pixels: Pixels, size: int) -> tuple[Setting, bytes]:
-        """As :meth:`Codec.fit`: the nearest of all whole qualities, or the rate itself."""
+        """As :meth:`MeasuredCodec.fit`: the nearest of all whole qualities, or the rate itself."""
         if self.settings[0].kind == "bpp":
             setting = Setting("bpp", 8 * size / (pixels.shape[0] * pixels.shape[1]))
             return setting, self.writer(pixels, setting.value)

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from bitcodec.errors import BitcodecError, FileError
-from bitcodec.evaluate.codecs import Codec, Pixels, Setting, require
+from bitcodec.evaluate.codecs import MeasuredCodec, Pixels, Setting, require
 from bitcodec.evaluate.msssim import ms_ssim
 from bitcodec.evaluate.rows import Row, RowStore
 from bitcodec.files import read_file
@@ -69,7 +69,7 @@ def load_pixels(path: Path) -> tuple[Pixels, str]:
     return open_picture(data).rgb, hashlib.sha256(data).hexdigest()[:16]
 
 
-def measure(pixels: Pixels, codec: Codec, setting: Setting, *, name: str, sha: str) -> Row:
+def measure(pixels: Pixels, codec: MeasuredCodec, setting: Setting, *, name: str, sha: str) -> Row:
     """Encode and decode once, in this thread, and compare. Raises what the codec raises."""
     start = time.perf_counter()
     data = codec.encode(pixels, setting)
@@ -102,7 +102,7 @@ class _Run:
 
     def __init__(
         self,
-        codecs: Sequence[Codec],
+        codecs: Sequence[MeasuredCodec],
         store: RowStore,
         jobs: int,
         advance: Callable[[int], None],
@@ -129,7 +129,13 @@ class _Run:
         return outcome
 
     def _one(
-        self, outcome: Outcome, name: str, sha: str, pixels: Pixels, codec: Codec, setting: Setting
+        self,
+        outcome: Outcome,
+        name: str,
+        sha: str,
+        pixels: Pixels,
+        codec: MeasuredCodec,
+        setting: Setting,
     ) -> None:
         row = self.store.get((name, sha, codec.name, codec.identity, setting.label))
         if row is not None:
@@ -150,7 +156,7 @@ class _Run:
 
 def run(
     pictures: Sequence[Job],
-    codecs: Sequence[Codec],
+    codecs: Sequence[MeasuredCodec],
     store: RowStore,
     *,
     jobs: int = 1,

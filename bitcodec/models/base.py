@@ -13,7 +13,7 @@ from bitcodec.format.header import Coder
 from bitcodec.models.layers.halo import NO_HALO, Halo
 
 STRIDE = 16  #: pixels a latent position stands for, each way
-SEARCHING = 7  #: efforts from here on may search, see :meth:`Model.search`
+SEARCHING = 7  #: efforts from here on may search, see :meth:`Model.search_latents`
 
 M = TypeVar("M", bound="Model")
 
@@ -51,7 +51,7 @@ class Model(nn.Module, abc.ABC):
 
     @property
     def halo_search(self) -> int:
-        """Pixels of context that :meth:`search` needs, a multiple of 16."""
+        """Pixels of context that :meth:`search_latents` needs, a multiple of 16."""
         return self.halo_in
 
     def place(self: M, device: torch.device) -> M:
@@ -87,7 +87,9 @@ class Model(nn.Module, abc.ABC):
             (C, h, w) float32.
         """
 
-    def search(self, rgb: np.ndarray, latents: np.ndarray, rate: int, effort: int) -> np.ndarray:
+    def search_latents(
+        self, rgb: np.ndarray, latents: np.ndarray, rate: int, effort: int
+    ) -> np.ndarray:
         """Latents that code better, searched for at high effort; by default what came in.
 
         Args:

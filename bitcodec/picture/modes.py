@@ -14,7 +14,7 @@ from PIL import Image, ImageCms
 
 from bitcodec.errors import ImageError
 
-__all__ = ["Pixels", "raw_mode", "to_pixels"]
+__all__ = ["Converted", "raw_mode", "to_pixels"]
 
 _Bytes = npt.NDArray[np.uint8]
 # Modes that Pillow converts by itself, without and with an alpha channel of their own.
@@ -25,7 +25,7 @@ _DEEP_NOTE = "16 bits a channel reduced to 8"
 
 
 @dataclass(frozen=True, eq=False)
-class Pixels:
+class Converted:
     """A converted picture: ``rgb`` uint8 (H, W, 3), ``alpha`` uint8 (H, W) or None."""
 
     rgb: _Bytes
@@ -50,7 +50,7 @@ def raw_mode(image: Image.Image) -> str:
     return ""
 
 
-def to_pixels(image: Image.Image, raw: str = "") -> Pixels:
+def to_pixels(image: Image.Image, raw: str = "") -> Converted:
     """Convert a loaded picture; ``raw`` is what :func:`raw_mode` said before loading.
 
     A single colour or palette entry that is marked transparent becomes alpha. Samples of 16 bits
@@ -76,7 +76,7 @@ def to_pixels(image: Image.Image, raw: str = "") -> Pixels:
     raise ImageError(f"{kind} are not supported: convert it to 8 or 16 bits first")
 
 
-def _from_grey(image: Image.Image, raw: str) -> Pixels:
+def _from_grey(image: Image.Image, raw: str) -> Converted:
     samples = np.array(image.convert("L"))
     key = image.info.get("transparency")
     if key is None:
@@ -86,7 +86,7 @@ def _from_grey(image: Image.Image, raw: str) -> Pixels:
     return _from_samples(samples, _alpha(samples != key))
 
 
-def _from_deep_grey(image: Image.Image, raw: str) -> Pixels:
+def _from_deep_grey(image: Image.Image, raw: str) -> Converted:
     samples = np.asarray(image)
     if samples.min() < 0 or samples.max() > 65535:
         raise ImageError("grey values outside 0..65535 are not supported")
@@ -99,7 +99,7 @@ def _from_deep_grey(image: Image.Image, raw: str) -> Pixels:
     return _noted(_from_samples(reduced, alpha), note)
 
 
-def _from_see_through(image: Image.Image, raw: str) -> Pixels:
+def _from_see_through(image: Image.Image, raw: str) -> Converted:
     samples = np.array(image.convert(_SEE_THROUGH[image.mode]))
     if raw.startswith("LA;16"):  # Pillow has no 16-bit LA, and widens it to RGBA
         samples = samples[..., [0, 3]]
@@ -109,7 +109,7 @@ def _from_see_through(image: Image.Image, raw: str) -> Pixels:
     return _noted(pixels, "palette converted to RGB") if image.mode == "PA" else pixels
 
 
-def _from_solid(image: Image.Image, raw: str) -> Pixels:
+def _from_solid(image: Image.Image, raw: str) -> Converted:
     samples = np.array(image.convert("RGB"))
     key = image.info.get("transparency") if image.mode == "RGB" else None
     if key is not None and ";16" in raw:
@@ -121,7 +121,7 @@ def _from_solid(image: Image.Image, raw: str) -> Pixels:
     return _noted(pixels, _DEEP_NOTE) if ";16" in raw else pixels
 
 
-def _from_samples(samples: _Bytes, alpha: _Bytes | None = None) -> Pixels:
+def _from_samples(samples: _Bytes, alpha: _Bytes | None = None) -> Converted:
     """Split (H, W) or (H, W, 2, 3 or 4) into colour and alpha; an opaque alpha is none."""
     channels = 1 if samples.ndim == 2 else samples.shape[2]
     if channels in (2, 4):
@@ -131,15 +131,15 @@ def _from_samples(samples: _Bytes, alpha: _Bytes | None = None) -> Pixels:
     grey = channels < 3
     if grey:
         samples = np.repeat(samples.reshape(*samples.shape[:2], 1), 3, axis=2)
-    return Pixels(np.ascontiguousarray(samples), alpha, grey)
+    return Converted(np.ascontiguousarray(samples), alpha, grey)
 
 
 def _alpha(opaque: npt.NDArray[np.bool_]) -> _Bytes:
     return np.where(opaque, 255, 0).astype(np.uint8)
 
 
-def _noted(pixels: Pixels, note: str) -> Pixels:
-    return Pixels(pixels.rgb, pixels.alpha, pixels.grey, (*pixels.notes, note))
+def _noted(pixels: Converted, note: str) -> Converted:
+    return Converted(pixels.rgb, pixels.alpha, pixels.grey, (*pixels.notes, note))
 
 
 def _lab_to_rgb(image: Image.Image) -> Image.Image:

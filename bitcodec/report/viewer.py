@@ -16,7 +16,7 @@ import numpy as np
 from PIL import Image
 
 from bitcodec.errors import TargetError
-from bitcodec.evaluate.codecs import Codec, Pixels
+from bitcodec.evaluate.codecs import MeasuredCodec, Pixels
 from bitcodec.evaluate.msssim import ms_ssim
 from bitcodec.evaluate.runner import Failure, one_line
 from bitcodec.picture import metrics
@@ -114,7 +114,7 @@ def shown(name: str, pixels: Pixels, sizes: Sequence[tuple[str, tuple[Version, .
 
 
 def at_sizes(
-    name: str, pixels: Pixels, codecs: Sequence[Codec], bpps: Sequence[float]
+    name: str, pixels: Pixels, codecs: Sequence[MeasuredCodec], bpps: Sequence[float]
 ) -> tuple[Shown, list[Failure]]:
     """Every codec's file nearest to each of the sizes, and what failed.
 

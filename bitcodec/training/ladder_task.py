@@ -32,7 +32,7 @@ from bitcodec.models.ladder.trainable import LadderFloatModel
 from bitcodec.training.config import TrainConfig
 from bitcodec.training.similarity import ms_ssim_loss
 from bitcodec.training.ssimulacra2 import weighted_sum
-from bitcodec.training.tasks import Task, Validation, measure
+from bitcodec.training.tasks import Task, Validation, measure_files
 
 Phase = Literal["joint", "decoder", "context", "finish"]
 
@@ -247,7 +247,7 @@ class LadderTask(Task):
         rows, score = [], 0.0
         for step in self.valid_steps:
             code = code_of_step(step)
-            got = measure(
+            got = measure_files(
                 model,
                 pictures,
                 code,

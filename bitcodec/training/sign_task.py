@@ -13,7 +13,7 @@ from bitcodec.errors import TrainingError
 from bitcodec.models.base import Model
 from bitcodec.models.sign.config import SignConfig
 from bitcodec.training.config import TrainConfig
-from bitcodec.training.tasks import Task, Validation, measure
+from bitcodec.training.tasks import Task, Validation, measure_files
 from bitcodec.training.warmstart import warm_start
 
 
@@ -55,7 +55,7 @@ class SignTask(Task):
     def validate(self, model: Model, pictures: list[np.ndarray]) -> Validation:
         """PSNR of real files at every trained rate; the score is minus the largest rate's."""
         start = time.monotonic()
-        rows = tuple((m, *measure(model, pictures, m, 0)[:2]) for m in self.channels)
+        rows = tuple((m, *measure_files(model, pictures, m, 0)[:2]) for m in self.channels)
         share = np.array(self.odds) / sum(self.odds)
         score = -float(np.dot(share, [row[2] for row in rows]))
         return Validation(score, rows, time.monotonic() - start)

@@ -51,7 +51,7 @@ class Measured(NamedTuple):
     s: float
 
 
-def measure(
+def measure_files(
     model: Model,
     pictures: list[np.ndarray],
     rate: int,

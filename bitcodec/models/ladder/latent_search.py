@@ -21,7 +21,7 @@ from torch import Tensor
 LAMBDA_SCALE = 24.0  #: lam is this over step**2; training takes it from here
 
 
-def search(
+def search_latents(
     x: Tensor,
     latents: np.ndarray,
     step: float,

@@ -21,7 +21,7 @@ from bitcodec.models.ladder.channels import GROUPS, low_groups
 from bitcodec.models.ladder.config import LadderConfig
 from bitcodec.models.ladder.context_integer import IntegerContext
 from bitcodec.models.ladder.latent_coder import LatentCoder
-from bitcodec.models.ladder.latent_search import search
+from bitcodec.models.ladder.latent_search import search_latents
 from bitcodec.models.ladder.quantize import STEP_CODES
 from bitcodec.models.ladder.sparse_synthesis import SparseLatents, SparseSynthesis
 from bitcodec.models.ladder.transform import Transform, correction_scale, latents_to_blocks
@@ -116,7 +116,9 @@ class LadderModel(Model):
             x = torch.from_numpy(rgb).to(self._device).permute(2, 0, 1)[None].float()
             return self.transform.analyze(x, self._step(rate))[0].cpu().numpy()
 
-    def search(self, rgb: np.ndarray, latents: np.ndarray, rate: int, effort: int) -> np.ndarray:
+    def search_latents(
+        self, rgb: np.ndarray, latents: np.ndarray, rate: int, effort: int
+    ) -> np.ndarray:
         """Efforts 7, 8 and 9 take 1, 2 and 5 gradient steps, see ``latent_search``."""
         rounds = _ROUNDS.get(effort, 0)
         if not rounds:
@@ -130,7 +132,7 @@ class LadderModel(Model):
         with torch.inference_mode(False):  # whatever the caller is in, gradients are needed here
             x = torch.from_numpy(rgb).to(self._device).permute(2, 0, 1)[None].float()
             step = self._step(rate)
-            return search(
+            return search_latents(
                 x,
                 latents,
                 step_of_code(rate),
