@@ -15,6 +15,7 @@ import bitcodec.pillow
 from bitcodec import errors
 
 PAGE = Path(__file__).resolve().parent.parent / "docs" / "api.md"
+WIDTH = 100
 FIRST = ["encode", "decode", "Codec", "read_info", "Info", "load_model", "list_models"]
 INTRODUCTION = """# Python
 
@@ -26,11 +27,16 @@ and only what encodes, decodes or loads a model imports torch.
 
 
 def signature(name: str, item: Any) -> str:
-    """``name(arguments) -> result`` in one line."""
+    """``name(arguments) -> result``, with a line for each argument where one line is too wide."""
     text = re.sub(r"(: |-> )'([^']*)'", r"\1\2", str(inspect.signature(item)))
     text = text.replace("(self, ", "(").replace("(self)", "()")
     text = re.sub(r"<[\w.]*\.(\w+) object at 0x[0-9a-f]+>", r"\1()", text)
-    return f"{name}{text}".removesuffix(" -> None")
+    text = f"{name}{text}".removesuffix(" -> None")
+    if len(text) <= WIDTH:
+        return text
+    start, inner, end = re.fullmatch(r"([^(]*\()(.*)(\).*)", text).groups()
+    arguments = re.split(r", (?![^\[]*\])", inner)
+    return "\n".join((start, *(f"    {argument}," for argument in arguments), end))
 
 
 def docstring(item: Any) -> str:
@@ -43,7 +49,7 @@ def entry(name: str, item: Any, level: str = "##") -> list[str]:
     """Heading, signature and docstring, then the methods of a class."""
     out = [f"{level} `{name}`", ""]
     if not (inspect.isclass(item) and dataclasses.is_dataclass(item)):
-        out += [f"`{signature(name.rpartition('.')[2], item)}`", ""]
+        out += ["```text", signature(name.rpartition(".")[2], item), "```", ""]
     out += [docstring(item), ""]
     if inspect.isclass(item) and not dataclasses.is_dataclass(item):
         for key, method in vars(item).items():

@@ -14,6 +14,7 @@ import hashlib
 import json
 import re
 import sys
+import textwrap
 from collections import defaultdict
 from collections.abc import Callable
 from pathlib import Path
@@ -110,6 +111,11 @@ def _training(run: Path) -> str:
     )
 
 
+def _wrapped(line: str) -> str:
+    """A line of prose in lines of at most 100 characters; tables are left as they are."""
+    return line if line.startswith("|") else textwrap.fill(line, 100, break_on_hyphens=False)
+
+
 @click.command()
 @click.argument("weights", type=click.Path(path_type=Path, exists=True))
 @click.option("--run", "run", type=click.Path(path_type=Path, exists=True))
@@ -160,7 +166,7 @@ Mean over the 24 pictures of the Kodak set, whole files, PSNR in RGB a picture, 
 
 The weights are free to use under CC BY-SA 4.0, as far as weights can be licensed at all.
 """
-    card.write_text(text)
+    card.write_text("\n".join(_wrapped(line) for line in text.splitlines()) + "\n")
     click.echo(f"{card}: {model.model_id.hex()}")
 
 
