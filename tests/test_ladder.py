@@ -21,12 +21,8 @@ from bitcodec.format.container import Source
 from bitcodec.models.ladder.channels import CHANNELS, GROUPS, pass_map, zigzag
 from bitcodec.models.ladder.config import LadderConfig
 from bitcodec.models.ladder.context_float import Context, Head
-from bitcodec.models.ladder.integer_layers import (
-    IntegerContext,
-    IntegerConv,
-    IntegerHead,
-    patches,
-)
+from bitcodec.models.ladder.context_integer import IntegerContext
+from bitcodec.models.ladder.integer_layers import IntegerConv, IntegerHead, patches
 from bitcodec.models.ladder.latent_coder import LARGEST, LatentCoder
 from bitcodec.models.ladder.likelihood import bits
 from bitcodec.models.ladder.model import LadderModel, code_of_step, step_of_code
