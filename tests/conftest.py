@@ -34,6 +34,45 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             item.add_marker(pytest.mark.skip(reason="no CUDA device"))
 
 
+# Why a test may be skipped where --strict-skips is given, as .ci/run does.
+EXPECTED_SKIPS = (
+    "no CUDA device",  # CI has none
+    "no fast products of int8",  # nor, always, the newest processor
+    "root may write anywhere",  # containers run as root; others may not mount
+    "only root may mount",
+    "no mount command here",
+    "cannot mount here",
+    "of glibc only",  # a test for each kind of C library
+    "of other C libraries",
+    "no groff here",  # not in small images
+    "no man here",
+    "man is a stub here",
+    "Ray is not installed",  # extras that are not among dev and eval
+    "Debian's package chromium is not installed",
+)
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption(
+        "--strict-skips", action="store_true", help="fail where a test is skipped unexpectedly"
+    )
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    """Fail for skips whose reason is not in the list, if that is asked for."""
+    if not session.config.getoption("--strict-skips"):
+        return
+    reporter = session.config.pluginmanager.get_plugin("terminalreporter")
+    assert reporter is not None
+    for report in reporter.stats.get("skipped", []):
+        path, line, text = report.longrepr
+        reason = text.removeprefix("Skipped: ")
+        if not reason.startswith(EXPECTED_SKIPS):
+            reporter.write_line(f"unexpected skip: {path}:{line}: {reason}", red=True)
+            session.exitstatus = pytest.ExitCode.TESTS_FAILED
+
+
 @pytest.fixture(scope="session")
 def tiny_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with ``sign.safetensors``: 16 channels, random but the same each time."""
