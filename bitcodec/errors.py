@@ -104,3 +104,10 @@ class TargetError(BitcodecError):
 
 class TrainingError(BitcodecError):
     """Training cannot start or go on: bad configuration, no pictures, ..."""
+
+
+def one_line(error: BaseException) -> str:
+    """The first line of what an exception says; the system's words for an OSError."""
+    text = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
+    lines = (" ".join(line.split()) for line in text.splitlines())
+    return next(filter(None, lines), type(error).__name__)

@@ -102,7 +102,7 @@ def _training(run: Path) -> str:
     config = re.sub(
         r'^(dir|valid) = ".*"$', r'\1 = "..."', (run / "config.toml").read_text(), flags=re.M
     )
-    config = re.sub(r'^init = "(prototype:)?.*/', r'init = "\1.../', config, flags=re.M)
+    config = re.sub(r'^init = ".*/', r'init = ".../', config, flags=re.M)
     return (
         f"The weights are the moving average at step {best['step']} of a run of {last['step']} steps "
         f"that took {float(last['minutes']) / 60:.2f} hours on two CPU cores (shared with other "

@@ -63,7 +63,7 @@ def test_first_layers_in_blocks(monkeypatch: pytest.MonkeyPatch) -> None:
     model = _model("sign", 1)
     rgb = np.random.default_rng(2).integers(0, 256, (160, 208, 3)).astype(np.uint8)
     whole = model.analyze(rgb, 8)
-    monkeypatch.setattr(sign_module, "_BLOCK", 48)
+    monkeypatch.setattr(sign_module, "BLOCK", 48)
     calls = []
     kept = sign_module.crop_halo
     monkeypatch.setattr(sign_module, "crop_halo", lambda *a: calls.append(a) or kept(*a))

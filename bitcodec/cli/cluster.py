@@ -13,7 +13,7 @@ from collections.abc import Generator, Sequence
 from typing import Any
 
 from bitcodec.cli.pool import FileFailure, FileOutcome, FileTask, attempt
-from bitcodec.errors import BitcodecError
+from bitcodec.errors import BitcodecError, one_line
 
 __all__ = ["ANY", "check_address", "run_on_ray"]
 
@@ -100,7 +100,7 @@ def _connect(ray: Any, address: str, workers: int) -> None:
             **here,
         )
     except (ConnectionError, RuntimeError, ValueError, TimeoutError) as error:
-        raise BitcodecError(f"no Ray cluster at {address}: {_line(error)}") from error
+        raise BitcodecError(f"no Ray cluster at {address}: {one_line(error)}") from error
 
 
 def _spread(
@@ -132,9 +132,5 @@ def _result(ray: Any, reference: Any) -> FileOutcome:
     except ray.exceptions.RayActorError:
         return FileFailure(_DIED, 1)
     except ray.exceptions.RayError as error:
-        return FileFailure(f"Ray: {_line(error)}", 1)
+        return FileFailure(f"Ray: {one_line(error)}", 1)
     return outcome
-
-
-def _line(error: Exception) -> str:
-    return next(iter(str(error).strip().splitlines()), type(error).__name__)

@@ -17,6 +17,7 @@ from bitcodec.cli.options import batch_options, batch_settings
 from bitcodec.cli.plan import PICTURE_SUFFIXES, STREAM, Naming, plan_jobs
 from bitcodec.cli.pool import Output, run_tasks
 from bitcodec.errors import BitcodecError
+from bitcodec.format.tiling import DEFAULT_TILE, STRIDE
 from bitcodec.models import registry
 
 NAMING = Naming(
@@ -138,7 +139,7 @@ def _address(ctx: click.Context, param: click.Parameter, value: str | None) -> s
 @click.option(
     "--tile",
     type=click.IntRange(16, 65536),
-    show_default="1024",
+    show_default=str(DEFAULT_TILE),
     help="Edge in pixels of the tiles that are coded apart: a multiple of 16.",
 )
 @click.option(
@@ -172,7 +173,7 @@ def encode_command(inputs: tuple[str, ...], **options: Any) -> int:
     if len(given) > 1:
         named = " and ".join(f"--{name}" for name in given)
         raise click.UsageError(f"{named} exclude each other")
-    if options["tile"] is not None and options["tile"] % 16:
+    if options["tile"] is not None and options["tile"] % STRIDE:
         raise click.UsageError("--tile must be a multiple of 16")
     address = options.pop("ray")
     runner = run_tasks if address is None else partial(run_on_ray, address=address)

@@ -174,7 +174,7 @@ class _Evaluation:
         models = [] if self.options["no_model"] else self.options["models"] or [default_model()]
         if not models and not rivals:
             raise click.UsageError("nothing to measure")
-        return [*self._learned(models), *rivals]
+        return [*(self._learned(models) if models else ()), *rivals]
 
     def _codec_values(self, names: Sequence[str]) -> dict[str, tuple[float, ...]]:
         values = {}

@@ -12,13 +12,12 @@ import numpy as np
 
 from bitcodec.format.container import Container, Header, write
 from bitcodec.format.limits import check_work
-from bitcodec.format.tiling import STRIDE, Box
+from bitcodec.format.tiling import DEFAULT_TILE, STRIDE, Box
 from bitcodec.models.base import SEARCHING, Model
 from bitcodec.picture.images import Picture, encode_alpha
 
 __all__ = ["DEFAULT_EFFORT", "DEFAULT_TILE", "encode_picture"]
 
-DEFAULT_TILE = 1024
 DEFAULT_EFFORT = 5
 _TILE_ALLOWANCE = 64  # bytes: what a tile of a few pixels costs at least
 _CLOSE = 64  # rates: near enough, in the search for one that fits

@@ -9,11 +9,11 @@ from __future__ import annotations
 
 import numpy as np
 
-from bitcodec.codec.region import BLOCK, GREY, decode_region
+from bitcodec.codec.region import GREY, decode_region
 from bitcodec.codec.tiles import Tiles
 from bitcodec.errors import BitcodecError
 from bitcodec.format.tiling import Box, cut
-from bitcodec.models.base import Model
+from bitcodec.models.base import BLOCK, Model
 
 __all__ = ["REDUCTIONS", "average", "decode_preview", "reduction"]
 

@@ -12,12 +12,11 @@ import numpy as np
 
 from bitcodec.codec.tiles import Tiles
 from bitcodec.format.tiling import STRIDE, Box, cut
-from bitcodec.models.base import Model
+from bitcodec.models.base import BLOCK, Model
 from bitcodec.models.layers.halo import Halo
 
-__all__ = ["BLOCK", "GREY", "decode_region"]
+__all__ = ["GREY", "decode_region"]
 
-BLOCK = 1024  #: edge in pixels of what the synthesis network is given at a time, without halo
 GREY = 128  #: the pixels of lost tiles
 
 

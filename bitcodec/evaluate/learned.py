@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import functools
 import hashlib
-import importlib
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from bitcodec import __version__, api
+from bitcodec.codec.decode import decode
 from bitcodec.evaluate.codecs import Pixels, Setting
+from bitcodec.format.container import Source
 from bitcodec.format.header import Coder
 
 __all__ = ["DEFAULT_BPPS", "DEFAULT_QUALITIES", "LearnedCodec"]
@@ -53,18 +55,15 @@ class LearnedCodec:
         effort: int | None = None,
         device: str = "auto",
     ) -> None:
-        # Untyped on purpose: the package's names are resolved lazily.
-        self._api: Any = importlib.import_module("bitcodec")
-        self._model: Any = self._api.load_model(model, device=device)
+        self._model = api.load_model(model, device=device)
         self._options: dict[str, Any] = {} if effort is None else {"effort": effort}
         effort_text = "default effort" if effort is None else f"effort {effort}"
-        version = getattr(self._api, "__version__", "unknown")
         self.name: str = (self._model.name or "unnamed") + (
             "" if effort is None else f" -e {effort}"
         )
         self.identity = (
             f"model {self._model.model_id.hex()}, {effort_text}, "
-            f"bitcodec {version}, code {code_digest()}"
+            f"bitcodec {__version__}, code {code_digest()}"
         )
         self.settings = self._choose(qualities, bpps)
 
@@ -80,17 +79,14 @@ class LearnedCodec:
         """A `.bin` file; raises what `bitcodec.encode` raises."""
         number = setting.value if setting.kind == "bpp" else int(setting.value)
         target: dict[str, Any] = {setting.kind: number}
-        data: bytes = self._api.encode(pixels, model=self._model, **target, **self._options)
-        return data
+        return api.encode(pixels, model=self._model, **target, **self._options)
 
     def decode(self, data: bytes) -> Pixels:
         """The pixels of a `.bin` file, by this model; ContainerError for one that is damaged."""
         # Not `bitcodec.decode`: it finds models by id, and weights named by path may lie anywhere.
-        decode = importlib.import_module("bitcodec.codec.decode").decode
-        source = importlib.import_module("bitcodec.format.container").Source.of(data)
+        source = Source.of(data)
         source.check()
-        pixels: Pixels = decode(source, self._model).picture.rgb
-        return pixels
+        return decode(source, self._model).picture.rgb
 
     def fit(self, pixels: Pixels, size: int) -> tuple[Setting, bytes]:
         """The largest file of at most ``size`` bytes; TargetError where there is none."""

@@ -11,7 +11,7 @@ from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from bitcodec.errors import BitcodecError, FileError
+from bitcodec.errors import BitcodecError, FileError, one_line
 from bitcodec.evaluate.codecs import MeasuredCodec, Pixels, Setting, require
 from bitcodec.evaluate.msssim import ms_ssim
 from bitcodec.evaluate.rows import Row, RowStore
@@ -53,11 +53,6 @@ class Outcome:
     rows: list[Row] = field(default_factory=list)
     failures: list[Failure] = field(default_factory=list)
     reused: int = 0
-
-
-def one_line(error: BaseException) -> str:
-    """The message of an exception in one line, its class name where it has no message."""
-    return " ".join(str(error).split()) or type(error).__name__
 
 
 def load_pixels(path: Path) -> tuple[Pixels, str]:

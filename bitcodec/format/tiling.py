@@ -10,9 +10,10 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import NamedTuple
 
-__all__ = ["STRIDE", "Box", "Tiling", "cut", "whole_latents"]
+__all__ = ["DEFAULT_TILE", "STRIDE", "Box", "Tiling", "cut", "whole_latents"]
 
 STRIDE = 16  #: pixels to a latent, both ways; also the unit of the tile edge
+DEFAULT_TILE = 1024  #: edge of a tile in pixels, if none is asked for
 
 
 class Box(NamedTuple):

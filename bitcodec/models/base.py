@@ -12,7 +12,7 @@ from torch import nn
 from bitcodec.format.header import Coder
 from bitcodec.models.layers.halo import NO_HALO, Halo
 
-STRIDE = 16  #: pixels a latent position stands for, each way
+BLOCK = 1024  #: edge in pixels of what a network is given at a time, without its halo
 SEARCHING = 7  #: efforts from here on may search, see :meth:`Model.search_latents`
 
 M = TypeVar("M", bound="Model")

@@ -23,6 +23,7 @@ from bitcodec.errors import UnknownModelError, WeightsError
 
 ENVIRONMENT = "BITCODEC_WEIGHTS"
 DEFAULT_ENVIRONMENT = "BITCODEC_MODEL"
+FAMILY, CONFIG, ID = "bitcodec.family", "bitcodec.config", "bitcodec.id"  #: metadata keys
 SUFFIX = ".safetensors"
 _WITHDRAWN = "withdrawn.json"
 _MAX_HEADER = 1 << 24  # bytes; a real one is some ten kilobytes
@@ -51,7 +52,7 @@ class ModelEntry:
 
 
 def default_model() -> str:
-    """The model of who names none: ``BITCODEC_MODEL``, else "ladder"."""
+    """The name of the model that is used if none is named: ``BITCODEC_MODEL``, else "ladder"."""
     return os.environ.get(DEFAULT_ENVIRONMENT) or "ladder"
 
 
@@ -87,17 +88,17 @@ def read_entry(path: str | os.PathLike[str]) -> ModelEntry:
 
 
 def _entry(path: Path, metadata: dict[str, Any], size: int) -> ModelEntry:
-    family, raw_id = metadata.get("bitcodec.family"), metadata.get("bitcodec.id")
+    family, raw_id = metadata.get(FAMILY), metadata.get(ID)
     if not isinstance(family, str) or not isinstance(raw_id, str):
         raise WeightsError("not a weights file of bitcodec")
     if not re.fullmatch("[0-9a-f]{16}", raw_id):
-        raise WeightsError("damaged metadata: bitcodec.id")
+        raise WeightsError(f"damaged metadata: {ID}")
     try:
-        config = json.loads(metadata.get("bitcodec.config", ""))
+        config = json.loads(metadata.get(CONFIG, ""))
     except (TypeError, ValueError, RecursionError) as error:
-        raise WeightsError("damaged metadata: bitcodec.config") from error
+        raise WeightsError(f"damaged metadata: {CONFIG}") from error
     if not isinstance(config, dict):
-        raise WeightsError("damaged metadata: bitcodec.config")
+        raise WeightsError(f"damaged metadata: {CONFIG}")
     return ModelEntry(path.stem, path, family, bytes.fromhex(raw_id), config, size)
 
 

@@ -17,12 +17,11 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 from torch import Tensor
 
-from bitcodec.errors import WeightsError
+from bitcodec.errors import WeightsError, one_line
 from bitcodec.files import atomic_write
 from bitcodec.models.base import Model
 from bitcodec.models.families import family_of, resolve
-
-FAMILY, CONFIG, ID = "bitcodec.family", "bitcodec.config", "bitcodec.id"
+from bitcodec.models.registry import CONFIG, FAMILY, ID
 
 
 def weights_id(family: str, config: str, tensors: dict[str, Tensor]) -> bytes:
@@ -102,7 +101,7 @@ def load_weights(path: Path, *, device: str = "cpu") -> Model:
         model = build(metadata[FAMILY], json.loads(metadata[CONFIG]))
         model.load_state_dict(tensors)
     except (RuntimeError, json.JSONDecodeError) as error:
-        raise WeightsError(f"{path}: {str(error).splitlines()[0]}") from error
+        raise WeightsError(f"{path}: {one_line(error)}") from error
     model.name, model.model_id = path.stem, model_id
     model.float()  # built in torch's default type, which a caller may have set to another
     return model.eval().requires_grad_(False).place(torch.device(device))

@@ -24,6 +24,7 @@ from bitcodec.errors import (
     ContainerError,
     FileError,
     ImageError,
+    one_line,
 )
 from bitcodec.picture.metadata import EXIF_PREFIX, icc_profile, upright
 from bitcodec.picture.modes import raw_mode, to_pixels
@@ -98,7 +99,7 @@ def open_picture(
     try:
         file = open(source, "rb")
     except (OSError, ValueError) as error:
-        raise FileError(f"cannot read: {_one_line(error)}") from error
+        raise FileError(f"cannot read: {one_line(error)}") from error
     with file:
         return _open(file, max_pixels)
 
@@ -235,12 +236,7 @@ def _pillow_errors() -> Iterator[None]:
         raise ImageError("not enough memory for the picture") from error
     # Broken files make Pillow's plugins raise nearly anything: SyntaxError, struct.error, ...
     except Exception as error:
-        raise ImageError(f"cannot be read: {_one_line(error)}") from error
-
-
-def _one_line(error: Exception) -> str:
-    text = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
-    return " ".join(text.split()) or type(error).__name__
+        raise ImageError(f"cannot be read: {one_line(error)}") from error
 
 
 _lock = threading.Lock()

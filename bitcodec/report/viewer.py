@@ -15,10 +15,10 @@ from typing import TypeVar
 import numpy as np
 from PIL import Image
 
-from bitcodec.errors import TargetError
+from bitcodec.errors import TargetError, one_line
 from bitcodec.evaluate.codecs import MeasuredCodec, Pixels
 from bitcodec.evaluate.msssim import ms_ssim
-from bitcodec.evaluate.runner import Failure, one_line
+from bitcodec.evaluate.runner import Failure
 from bitcodec.picture import metrics
 
 __all__ = ["MAX_SHOWN", "Shown", "Version", "at_sizes", "crop", "spread", "version"]

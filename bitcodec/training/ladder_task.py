@@ -14,12 +14,10 @@ import dataclasses
 import math
 import time
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, Literal, cast
 
 import numpy as np
 import torch
-from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from bitcodec.errors import TrainingError
@@ -131,14 +129,9 @@ class LadderTask(Task):
         return model
 
     def start(self, model: Model, config: TrainConfig, crops: Tensor) -> Model:
-        """``init = "prototype:FILE"`` takes the prototype's tensors; "dct" is how it is built."""
-        if config.init.startswith("prototype:"):
-            tensors = load_file(Path(config.init.removeprefix("prototype:")))
-            cast(LadderFloatModel, model).load_prototype(tensors)
-        elif config.init != "dct":
-            raise TrainingError(
-                f"init must be dct, prototype:FILE or a weights file, not {config.init!r}"
-            )
+        """``init = "dct"``: the model as it is built."""
+        if config.init != "dct":
+            raise TrainingError(f"init must be dct or a weights file, not {config.init!r}")
         return model
 
     def deployable(self, model: Model, pictures: list[np.ndarray]) -> Model:

@@ -105,7 +105,7 @@ def _bf16(config: TrainConfig, device: torch.device) -> bool:
 
 def _initial_model(config: TrainConfig, task: Task, source: CropSource) -> Model:
     torch.manual_seed(config.run.seed)
-    if config.init.endswith(".safetensors") and ":" not in config.init:
+    if config.init.endswith(".safetensors"):
         return task.adopt(load_weights(Path(config.init)).float(), config).requires_grad_(True)
     model = task.build(config)
     start = replace(source.config, crop=64, batch=3000 if len(source.pictures) > 20 else 200)

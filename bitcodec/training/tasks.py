@@ -18,7 +18,7 @@ from bitcodec.models.base import Model
 from bitcodec.models.families import FAMILIES, resolve
 from bitcodec.models.weights import build
 from bitcodec.picture.images import Picture
-from bitcodec.picture.metrics import psnr
+from bitcodec.picture.metrics import mse, psnr
 from bitcodec.training import similarity, ssimulacra2
 from bitcodec.training.config import TrainConfig, from_dict
 
@@ -76,8 +76,7 @@ def measure_files(
     for rgb in pictures:
         data = encode_picture(Picture(rgb, None, False, None, None, ()), model, rate, effort=effort)
         out = decode(Source.of(data), model).picture.rgb
-        mse = float(np.square(out.astype(np.float64) - rgb).mean())
-        rows.append((8 * len(data) / (rgb.shape[0] * rgb.shape[1]), psnr(rgb, out), mse))
+        rows.append((8 * len(data) / (rgb.shape[0] * rgb.shape[1]), psnr(rgb, out), mse(rgb, out)))
         a, b = (torch.from_numpy(p).permute(2, 0, 1)[None].double() for p in (out, rgb))
         if similar and min(rgb.shape[:2]) >= similarity.LEAST_EDGE:
             other.append(float(similarity.ms_ssim_loss(a, b)))

@@ -16,6 +16,7 @@ from torch.nn import functional as F
 
 from bitcodec.errors import ContainerError
 from bitcodec.format.header import Coder
+from bitcodec.format.tiling import whole_latents
 from bitcodec.models.base import Model
 from bitcodec.models.ladder.channels import GROUPS, low_groups
 from bitcodec.models.ladder.config import LadderConfig
@@ -68,8 +69,7 @@ class LadderModel(Model):
     @property
     def halo_search(self) -> int:
         """The whole receptive field of the analysis."""
-        reach: int = self.config.analysis_reach
-        return -(-reach // 16) * 16
+        return whole_latents(self.config.analysis_reach)
 
     def place(self, device: torch.device) -> LadderModel:
         """As the base class; the residual paths are in bfloat16 where that is faster.

@@ -26,17 +26,6 @@ class LadderFloatModel(LadderModel):
         self.transform = Transform(self.config)
         self.estimator = Context(self.config)
 
-    def load_prototype(self, tensors: dict[str, Tensor]) -> None:
-        """Take the parameters of the prototype (names as in its README)."""
-        own = {k: v for k, v in tensors.items() if not k.startswith("ctx.")}
-        self.transform.load_state_dict(own)
-        context = {k[4:]: v for k, v in tensors.items() if k.startswith("ctx.")}
-        for name in [k for k in context if k.startswith("pos.")]:
-            context[name] = context[name].squeeze(1)  # (passes, 1, 192, 1, 1) there
-        missing, unexpected = self.estimator.load_state_dict(context, strict=False)
-        if unexpected or any(not name.endswith("reach") for name in missing):
-            raise ValueError(f"not the prototype's tensors: {(missing + unexpected)[:3]}")
-
     @torch.no_grad()
     def load_exported(self, model: LadderModel) -> None:
         """Take the parameters of an exported model, so that training can go on from it.

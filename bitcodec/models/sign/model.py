@@ -23,15 +23,14 @@ from torch.nn import functional as F
 from bitcodec.entropy.packed import pack, unpack
 from bitcodec.errors import ContainerError
 from bitcodec.format.header import Coder
-from bitcodec.models.base import STRIDE, Model
+from bitcodec.format.tiling import STRIDE
+from bitcodec.models.base import BLOCK, Model
 from bitcodec.models.layers.halo import NO_HALO, Halo, crop_halo
 from bitcodec.models.layers.residual_block import DepthwiseBlock
 from bitcodec.models.layers.stored_names import keep_stored_names
 from bitcodec.models.sign.binarize import binarize
 from bitcodec.models.sign.config import Activation, Rule, SignConfig
 from bitcodec.models.sign.residual_binarization import Refinement
-
-_BLOCK = 1024  # pixels each way that the first layers are given at a time, without halo
 
 
 class GDN1(nn.Module):
@@ -86,7 +85,7 @@ def _in_blocks(layers: nn.Module, x: Tensor, before: int, after: int, reach: int
         reach: see layers.
     """
     height, width = (edge // before for edge in x.shape[-2:])
-    rows, edge = [], _BLOCK // STRIDE
+    rows, edge = [], BLOCK // STRIDE
     for top in range(0, height, edge):
         row = []
         for left in range(0, width, edge):
@@ -124,7 +123,7 @@ class SignModel(Model):
         c = self.config = config or SignConfig()
         n, act = c.n, c.activation
         # The receptive fields: a block reaches two positions at stride 8.
-        self.halo_in, self.halo_out = 32 + 16 * c.blocks, 2 + c.blocks
+        self.halo_in, self.halo_out = 2 * STRIDE + STRIDE * c.blocks, 2 + c.blocks
         self.g_a = nn.Sequential(
             _conv(3, n),
             _activation(act, n, False),
@@ -168,7 +167,7 @@ class SignModel(Model):
         What is large is done in blocks, first to stride 8 and then on, with the results of the
         whole: so memory is bounded and what is worked on stays in the cache.
         """
-        if torch.is_grad_enabled() or max(x.shape[-2:]) <= 2 * _BLOCK:
+        if torch.is_grad_enabled() or max(x.shape[-2:]) <= 2 * BLOCK:
             return cast(Tensor, self.g_a(x))
         x = _in_blocks(self.g_a[:6], x, STRIDE, 2, 1)
         return _in_blocks(self.g_a[6:], x, 2, 1, 1 + self.config.blocks)
