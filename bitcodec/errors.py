@@ -14,8 +14,8 @@
   - TargetError (1): a size, bpp or PSNR that cannot be reached
   - TrainingError (1): a bad configuration, no pictures, ...
 
-Messages are one line, start with a lower-case letter and do not name the file: whoever knows the
-path adds it.
+Messages are one line and start with a lower-case letter. They do not name the file; the caller that
+knows the path adds it.
 """
 
 from __future__ import annotations

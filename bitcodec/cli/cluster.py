@@ -89,7 +89,7 @@ def _connect(ray: Any, address: str, workers: int) -> None:
     here = {"num_cpus": workers} if workers > 1 and address == "local" else {}
     variables = {name: os.environ[name] for name in _PASSED_ON if name in os.environ}
     variables["OMP_NUM_THREADS"] = "1"
-    # Nobody who encodes pictures expects a report of it to be sent to the makers of Ray.
+    # Ray would send reports of its use to its makers.
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
     try:
         ray.init(

@@ -99,7 +99,7 @@ def _check_model(header: Header, model: Model) -> None:
 
 
 def _check_any_left(source: Source, lengths: Sequence[int], box: Box) -> None:
-    """ContainerError where no tile in the box can be saved: a picture of grey helps nobody."""
+    """ContainerError where every tile that the box touches is lost."""
     impossible = set(impossible_payloads(source.header, lengths))
     for index in source.header.tiling.touching(box):
         if index not in impossible:

@@ -170,7 +170,7 @@ class Source:
 
     def _part(self, name: str, span: Span) -> bytes:
         with self._reading:
-            # A table that lies about a length must not make us allocate it.
+            # A wrong length in the table must not make us allocate that much.
             if span.offset + span.length > self._file.seek(0, os.SEEK_END):
                 raise TruncatedError(f"the file ends before the end of {name}")
             self._file.seek(span.offset)

@@ -2,9 +2,9 @@
 
 A weights file is a safetensors file, whose first bytes are the length of a JSON
 header and the header itself. Its metadata name the family, the configuration
-and the id, so listing models or naming the model of a ``.bin`` costs no more
-than reading a few kilobytes. Whether the tensors are what the id says is
-checked where they are loaded (``bitcodec.models.weights``).
+and the id. So listing models, or finding the model of a ``.bin``, reads only a few
+kilobytes. The tensors are checked against the id when they are loaded
+(``bitcodec.models.weights``).
 
 Folders, in order: those in ``BITCODEC_WEIGHTS`` (``os.pathsep``-separated), the
 package's own, and in a checkout ``weights/`` beside the package.

@@ -1,14 +1,14 @@
-"""Latents as decisions: what is asked about each latent, and with which probability.
+"""Latents as decisions: which questions are coded about a latent, and with which probability.
 
-A latent q with centre m + f/8 (m the nearest level) and scale code s is asked: q != m? then q > m?
-then |q - m| > 1? > 2? ... > 15?, then an Exp-Golomb tail of even bits whose order goes with s. In
-terms of the ladder, each question is one latent bit sign(y - theta_k) or a run of them; bits that
-are implied by earlier answers cost nothing. All latents of a pass answer a question at once.
+A latent q has a predicted centre m + f/8, m the nearest level, and a scale code s. The questions
+are: q != m? Then q > m? Then |q - m| > 1? > 2? ... > 15? The rest is an Exp-Golomb code of even
+bits, whose order depends on s. Each question is one latent bit sign(y - theta_k), or a run of them;
+bits that follow from earlier answers cost nothing. All latents of a pass answer a question at once.
 
-Most latents are all but skippable to be 0. A table may therefore have zeros as probabilities of
-q != m: where m is 0, such a latent is not asked about, and is 0. Since a model can be wrong about a
-picture unlike any that it was trained on, each payload of such a table begins with a decision
-whether it is trusted so; if not, zeros count as ones, and every latent can be anything.
+Most latents are 0 with near certainty. A table marks them by a 0 as the probability of q != m:
+where m is 0 too, such a latent is skippable. It is not coded, and decodes to 0. A model may be
+wrong about a picture that is unlike its training pictures. So a payload begins with a decision:
+zero skip or not. Without it zeros in the table count as ones, and every latent is coded.
 """
 
 from __future__ import annotations
@@ -25,8 +25,8 @@ from bitcodec.models.layers import fixed_point as fx
 
 LARGEST = 2**15 - 1  #: largest magnitude of a latent
 _TAIL_BITS = 18
-_LOSS = 1e-2  #: of a payload's bits: trusting the table may cost no more than so many
-_ESCAPE = 16.0  #: bits that a latent costs at the least where the table is all but skippable
+_LOSS = 1e-2  #: zero skip may lose at most this share of a payload's bits
+_ESCAPE = 16.0  #: bits: the least that a latent costs that is not 0 where it is skippable
 
 
 class LatentCoder:
@@ -73,7 +73,7 @@ class LatentCoder:
     def _encode(
         self, y: np.ndarray, step_code: int, rdoq_weight: float, zero_skip: bool
     ) -> tuple[bytes, np.ndarray, float]:
-        """The same, and what it lost, in bits, by latents that were not asked about."""
+        """The same, and the loss in bits by latents that were skipped."""
         flat = np.ascontiguousarray(y.reshape(y.shape[0], -1))
         flat = np.nan_to_num(flat).clip(-LARGEST, LARGEST)
         out = DecisionEncoder()
@@ -101,9 +101,9 @@ class LatentCoder:
     def _ask(
         self, centre: np.ndarray, scale: np.ndarray, zero_skip: bool
     ) -> tuple[np.ndarray | None, np.ndarray, np.ndarray]:
-        """Which latents with these codes, both (C, n), are asked about, flattened; None for all.
+        """Which latents with these codes, both (C, n), are coded, flattened; None for all.
 
-        And of those the nearest level m and the row of the probability table.
+        With them their nearest level m and their row of the probability table.
         """
         if not zero_skip:
             return None, *_split(self.context.eighths(centre.ravel()), scale.ravel())
@@ -216,7 +216,7 @@ def _not_zero(where: np.ndarray | None, q: np.ndarray) -> tuple[np.ndarray, np.n
 
 
 def _loss(y: np.ndarray, rdoq_weight: float) -> float:
-    """At most so many bits does it cost to make latents 0 that are all but skippable to be it."""
+    """An upper bound of the bits that are lost by making skippable latents 0."""
     large = np.abs(y)
     large = large[large > 0.5]
     near = np.floor(large + 0.5)

@@ -6,8 +6,8 @@ Daubechies, Defrise, De Mol 2004; Beck and Teboulle 2009, equation 1.4):
     q <- argmin  bits(q) + c |t - q|^2,    t = q - gradient / (2 c),
 
 where the gradient is that of the distortion in bits, lam MSE, through the synthesis network. The
-minimisation is the rate-distortion optimised rounding of the lower efforts, with t in the place of
-the analysis's latents; so what the other roundings of a picture did to it is made good.
+minimisation is the rate-distortion optimised rounding of the lower efforts, with t instead of the
+analysis's latents. So each rounding makes up for the errors of the others.
 """
 
 from __future__ import annotations

@@ -32,7 +32,7 @@ from bitcodec.models.processor import has_bfloat16
 LOWEST_STEP, HIGHEST_STEP = 2.0, 512.0
 _QUALITY_STEPS = (256.0, 4.0)  #: steps of quality 1 and 100
 _ROUNDS = {7: 1, 8: 2, 9: 5}  #: gradient steps of the high efforts
-_SEARCHED_RDO = 12.0  #: what is lost by bolder rounding is made good by them
+_SEARCHED_RDO = 12.0  #: weight at these efforts: the search makes up for bolder rounding
 _DENSE = 0.15  #: share of latents other than 0 from which on they are not taken as sparse
 _HALO = 64  #: pixels: without those beyond, latents change by up to 0.002, by bfloat16 up to 0.04
 _ROWS = 8  #: of pixels in unshuffled4 that are finished at a time

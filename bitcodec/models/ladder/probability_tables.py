@@ -53,7 +53,7 @@ def _quantise(p: np.ndarray) -> np.ndarray:
 def probability_table() -> np.ndarray:
     """P(decision = 1) in units of 2**-16: int32 (512, 32), 0 in column 0 where it is least.
 
-    A 0 says that the decision is not worth asking for; see ``latent_coder``.
+    A 0 marks a latent that is skippable; see ``latent_coder``.
 
     Row: (fraction + 4) * 64 + scale code. Columns: 0: q != m; 1: q > m given q != m;
     2 + (t - 1): |q - m| > t given |q - m| >= t, below m; 17 + (t - 1): the same above m.
