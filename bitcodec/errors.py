@@ -20,6 +20,7 @@ knows the path adds it.
 
 from __future__ import annotations
 
+import unicodedata
 from typing import ClassVar
 
 __all__ = [
@@ -111,3 +112,21 @@ def one_line(error: BaseException) -> str:
     text = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
     lines = (" ".join(line.split()) for line in text.splitlines())
     return next(filter(None, lines), type(error).__name__)
+
+
+def printable(name: object) -> str:
+    r"""A name, a path, or a line with names in it; what might harm a terminal is escaped.
+
+    Control and formatting characters become ``\n``, ``\x1b``, ``\u202e``; a byte that is not
+    UTF-8, a lone surrogate in Python's names, becomes ``\xef``. All else, spaces and letters of
+    any script, stays as it is.
+    """
+    return "".join(_escaped(character) for character in str(name))
+
+
+def _escaped(character: str) -> str:
+    if character.isprintable() or unicodedata.category(character) == "Zs":
+        return character
+    if "\udc80" <= character <= "\udcff":  # what os.fsdecode makes of a byte
+        return f"\\x{ord(character) - 0xDC00:02x}"
+    return character.encode("unicode_escape").decode("ascii")

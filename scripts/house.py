@@ -14,16 +14,17 @@ import sys
 from pathlib import Path
 
 # Who may import whom: a folder, or a file at the top, and what it may use beside itself.
-BELOW_CODEC = "errors files format entropy picture models runtime"
+BELOW_CODEC = "errors streams files format entropy picture models runtime"
 BELOW_API = f"{BELOW_CODEC} codec info"
 ARROWS = {
     "errors": "",
-    "files": "errors",
+    "streams": "errors",
+    "files": "errors streams",
     "format": "errors",
     "entropy": "errors",
-    "picture": "errors files",
-    "models": "errors files format entropy",
-    "runtime": "errors files format entropy models",
+    "picture": "errors streams files",
+    "models": "errors streams files format entropy",
+    "runtime": "errors streams files format entropy models",
     "codec": BELOW_CODEC,
     "info": BELOW_CODEC,
     "api": BELOW_API,
@@ -36,7 +37,7 @@ ARROWS = {
     # The public names, which are imported when they are asked for; and everyone may ask for them.
     "__init__": f"{BELOW_API} api",
 }
-WITHOUT_TORCH = ("errors", "files", "format", "entropy", "picture", "info")
+WITHOUT_TORCH = ("errors", "streams", "files", "format", "entropy", "picture", "info")
 MOST_LINES = 300
 MOST_AT_THE_TOP = 8
 WIDTH = 100

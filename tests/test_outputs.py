@@ -13,7 +13,7 @@ from PIL import Image
 
 from bitcodec.cli.main import main
 from bitcodec.cli.plan import PICTURE_SUFFIXES
-from bitcodec.names import printable
+from bitcodec.errors import printable
 from bitcodec.streams import is_stream, own_descriptor
 
 Draw = Callable[..., Image.Image]

@@ -14,9 +14,8 @@ import click
 from bitcodec.cli.plan import STREAM, FileJob, Plan
 from bitcodec.cli.pool import FileFailure, FileOutcome, FileTask, Output, run_tasks
 from bitcodec.cli.reporter import Describe, Reporter
-from bitcodec.errors import BitcodecError, FileError
+from bitcodec.errors import BitcodecError, FileError, printable
 from bitcodec.files import atomic_write, read_file
-from bitcodec.names import printable
 from bitcodec.streams import is_stream, read_stdin, write_stdout
 
 

@@ -10,9 +10,8 @@ import click
 
 from bitcodec.cli.complete import complete_files
 from bitcodec.cli.options import device_option, quiet_option
-from bitcodec.errors import BitcodecError, FileError, ImageError
+from bitcodec.errors import BitcodecError, FileError, ImageError, printable
 from bitcodec.files import atomic_write, read_file
-from bitcodec.names import printable
 
 
 @click.command("compare")

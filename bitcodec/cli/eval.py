@@ -14,9 +14,8 @@ from bitcodec.cli.complete import complete_files, complete_models
 from bitcodec.cli.lists import NumberList, words
 from bitcodec.cli.options import device_option, quiet_option
 from bitcodec.cli.plan import PICTURE_SUFFIXES
-from bitcodec.errors import BitcodecError, FileError
+from bitcodec.errors import BitcodecError, FileError, printable
 from bitcodec.files import find_inputs
-from bitcodec.names import printable
 
 if TYPE_CHECKING:  # some of these import torch when they are used
     from bitcodec.evaluate.codecs import MeasuredCodec
@@ -295,7 +294,5 @@ class _Evaluation:
                 click.echo("\n" + tables.text_table(tables.bd_table(results.rates, anchor), 1))
         if not self.options["quiet"]:
             reused = results.outcome.reused
-            click.echo(
-                f"{len(rows) - reused} rows measured, {reused} known from before: {printable(out)}",
-                err=True,
-            )
+            text = f"{len(rows) - reused} rows measured, {reused} known from before: "
+            click.echo(text + printable(out), err=True)

@@ -10,10 +10,9 @@ import click
 
 from bitcodec.cli.batch import read_source
 from bitcodec.cli.complete import complete_files
-from bitcodec.errors import BitcodecError
+from bitcodec.errors import BitcodecError, printable
 from bitcodec.format import container
 from bitcodec.info import Info, info_of
-from bitcodec.names import printable
 
 _UNITS = {
     "width": "pixels",

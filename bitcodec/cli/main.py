@@ -17,8 +17,7 @@ import click
 from click.shell_completion import CompletionItem
 
 from bitcodec import __version__
-from bitcodec.errors import BitcodecError, FileError
-from bitcodec.names import printable
+from bitcodec.errors import BitcodecError, FileError, printable
 
 # Name -> (module, attribute, one-line help). The help stands here so that `bitcodec --help` need
 # not import the modules; a test keeps the two the same.

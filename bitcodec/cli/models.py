@@ -6,8 +6,8 @@ import json
 
 import click
 
+from bitcodec.errors import printable
 from bitcodec.models import registry
-from bitcodec.names import printable
 
 
 @click.command("models")

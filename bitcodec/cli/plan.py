@@ -10,9 +10,8 @@ from pathlib import Path
 
 import click
 
-from bitcodec.errors import FileError
+from bitcodec.errors import FileError, printable
 from bitcodec.files import find_inputs
-from bitcodec.names import printable
 from bitcodec.streams import is_stream, own_descriptor
 
 STREAM = "-"

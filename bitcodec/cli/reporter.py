@@ -12,7 +12,7 @@ from tqdm import tqdm
 
 from bitcodec.cli.plan import STREAM, FileJob
 from bitcodec.cli.pool import FileFailure, Output
-from bitcodec.names import printable
+from bitcodec.errors import printable
 
 _SUMMED = ("input_bytes", "output_bytes", "pixels", "seconds")
 Describe = Callable[[Mapping[str, Any]], str]

@@ -10,9 +10,8 @@ import click
 
 from bitcodec.cli.allocator import keep_freed_memory
 from bitcodec.cli.options import device_option, quiet_option
-from bitcodec.errors import TrainingError
+from bitcodec.errors import TrainingError, printable
 from bitcodec.models.families import FAMILIES
-from bitcodec.names import printable
 
 
 @click.command("train")

@@ -19,13 +19,12 @@ from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 from tqdm import tqdm
 
-from bitcodec.errors import TrainingError
+from bitcodec.errors import TrainingError, printable
 from bitcodec.files import atomic_write
 from bitcodec.models.base import Model
 from bitcodec.models.loaded import pick_device
 from bitcodec.models.processor import has_bfloat16
 from bitcodec.models.weights import build, load_weights, save_weights
-from bitcodec.names import printable
 from bitcodec.training.config import OptimConfig, TrainConfig, dump_config
 from bitcodec.training.data import CropSource, centre, load_pictures
 from bitcodec.training.soap import Soap
