@@ -31,6 +31,8 @@ class DataConfig:
         batch: crops in a step, on each process.
         downscale: a crop is taken from the picture shrunk by up to this factor; 1 is never.
         downscale_share: the share of crops that are shrunk.
+        drawn: the share of crops with text, windows, lines or dithers, see
+            :mod:`bitcodec.training.drawings`.
         rotate: also transpose crops (rotations by 90 degrees), beside the flips.
         valid_edge: validation pictures are cut to this many pixels each way at most.
     """
@@ -41,6 +43,7 @@ class DataConfig:
     batch: int = 8
     downscale: float = 2.0
     downscale_share: float = 0.25
+    drawn: float = 0.0
     rotate: bool = True
     valid_edge: int = 384
 

@@ -19,6 +19,7 @@ from torch import Tensor
 from bitcodec.errors import BitcodecError, TrainingError
 from bitcodec.picture.images import open_picture
 from bitcodec.training.config import DataConfig
+from bitcodec.training.drawings import draw
 
 SUFFIXES = {".jpg", ".jpeg", ".png", ".webp", ".tif", ".tiff", ".bmp", ".avif", ".ppm"}
 
@@ -90,7 +91,8 @@ class CropSource:
             x = x[::-1]
         if c.rotate and rng.random() < 0.5:
             x = x.transpose(1, 0, 2)
-        return np.ascontiguousarray(x)
+        x = np.ascontiguousarray(x)
+        return draw(x, rng) if rng.random() < c.drawn else x
 
     def batches(self, start: int, stop: int) -> Iterator[Tensor]:
         """Batches of steps start .. stop-1, made ahead by a thread."""
