@@ -1,28 +1,18 @@
-"""The page in a real browser: Debian's headless Chromium, driven over its debugging pipe.
-
-The pipe needs nothing but the standard library: JSON messages, each ended by a zero byte
-(https://chromedevtools.github.io/devtools-protocol/).
-"""
+"""The page in a real browser: Debian's headless Chromium, driven by Playwright."""
 
 from __future__ import annotations
 
 import base64
-import contextlib
 import io
-import json
-import os
-import select
 import shutil
-import subprocess
-import sys
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
 from PIL import Image
+from playwright.sync_api import ConsoleMessage, Page, sync_playwright
 
 from bitcodec.evaluate.codecs import classical
 from bitcodec.report import page, viewer
@@ -32,165 +22,47 @@ pytestmark = pytest.mark.skipif(
     CHROMIUM is None, reason="Debian's package chromium is not installed"
 )
 READY = "document.getElementById('viewer').dataset.state === 'ready'"
-_FLAGS = (
-    "--headless --no-sandbox --disable-gpu --disable-quic --no-first-run --hide-scrollbars "
-    "--disable-background-networking --disable-component-update --disable-sync "
-    "--disable-dev-shm-usage --remote-debugging-pipe"
-).split()
-
-
-# The pipe's ends must be the file descriptors 3 and 4 of the browser; by way of two that are
-# neither, since either may be taken by the other.
-_LAUNCH = """
-import fcntl, os, sys
-ends = [fcntl.fcntl(int(end), fcntl.F_DUPFD, 10) for end in sys.argv[1:3]]
-for number, end in enumerate(ends, 3):
-    os.dup2(end, number)
-os.execv(sys.argv[3], sys.argv[3:])
-"""
+_FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage", "--hide-scrollbars"]
 
 
 class Browser:
-    """One page. ``errors`` collects console errors and uncaught exceptions, ``requests`` URLs."""
+    """One page. ``errors`` collects what is wrong on its console, ``requests`` URLs."""
 
-    def __init__(self, process: subprocess.Popen[bytes], write: int, read: int) -> None:
-        self._process, self._write, self._read = process, write, read
-        self._buffer = b""
-        self._number = 0
-        self._session: str | None = None
+    def __init__(self, page: Page) -> None:
+        self.page, self.js = page, page.evaluate
+        self.mouse, self.keyboard = page.mouse, page.keyboard
         self.errors: list[str] = []
         self.requests: list[str] = []
+        page.on("console", self._say)
+        page.on("pageerror", lambda error: self.errors.append(str(error)))
+        page.on("request", lambda request: self.requests.append(request.url))
+        self._session = page.context.new_cdp_session(page)
 
-    def attach(self) -> None:
-        target = self.call("Target.createTarget", url="about:blank")["targetId"]
-        found = self.call("Target.attachToTarget", targetId=target, flatten=True)
-        self._session = found["sessionId"]
-        for domain in ("Page", "Runtime", "Log", "Network"):
-            self.call(f"{domain}.enable")
-
-    def call(self, method: str, **params: Any) -> dict[str, Any]:
-        self._number += 1
-        message: dict[str, Any] = {"id": self._number, "method": method, "params": params}
-        if self._session:
-            message["sessionId"] = self._session
-        data = json.dumps(message).encode() + b"\0"
-        while data:
-            data = data[os.write(self._write, data) :]
-        while True:
-            answer = self._next(30)
-            if answer.get("id") == self._number:
-                if "error" in answer:
-                    raise RuntimeError(f"{method}: {answer['error']}")
-                return dict(answer["result"])
-
-    def _next(self, timeout: float) -> dict[str, Any]:
-        end = time.monotonic() + timeout
-        while b"\0" not in self._buffer:
-            ready, _, _ = select.select([self._read], [], [], max(0, end - time.monotonic()))
-            chunk = os.read(self._read, 1 << 20) if ready else b""
-            if not chunk:
-                raise RuntimeError("the browser does not answer")
-            self._buffer += chunk
-        line, self._buffer = self._buffer.split(b"\0", 1)
-        answer: dict[str, Any] = json.loads(line)
-        self._note(answer.get("method", ""), answer.get("params", {}))
-        return answer
-
-    def _note(self, method: str, params: dict[str, Any]) -> None:
-        if method == "Runtime.exceptionThrown":
-            self.errors.append(json.dumps(params["exceptionDetails"]))
-        elif method == "Runtime.consoleAPICalled" and params["type"] in ("error", "warning"):
-            self.errors.append(json.dumps(params["args"]))
-        elif method == "Log.entryAdded" and params["entry"]["level"] in ("error", "warning"):
-            self.errors.append(params["entry"]["text"])
-        elif method == "Network.requestWillBeSent":
-            self.requests.append(params["request"]["url"])
+    def _say(self, message: ConsoleMessage) -> None:
+        if message.type in ("error", "warning"):
+            self.errors.append(message.text)
 
     def size(self, width: int, height: int, *, scale: float = 1, mobile: bool = False) -> None:
-        self.call(
-            "Emulation.setDeviceMetricsOverride",
-            width=width,
-            height=height,
-            deviceScaleFactor=scale,
-            mobile=mobile,
-        )
+        metrics = {"width": width, "height": height, "deviceScaleFactor": scale, "mobile": mobile}
+        self._session.send("Emulation.setDeviceMetricsOverride", metrics)
 
     def dark(self, *, on: bool) -> None:
-        value = "dark" if on else "light"
-        self.call(
-            "Emulation.setEmulatedMedia",
-            features=[{"name": "prefers-color-scheme", "value": value}],
-        )
+        self.page.emulate_media(color_scheme="dark" if on else "light")
 
     def open(self, path: Path) -> None:
-        self.call("Page.navigate", url=path.resolve().as_uri())
-        self.wait("document.readyState === 'complete'")
-
-    def js(self, expression: str) -> Any:
-        answer = self.call(
-            "Runtime.evaluate", expression=expression, returnByValue=True, awaitPromise=True
-        )
-        if "exceptionDetails" in answer:
-            raise RuntimeError(f"{expression}: {answer['exceptionDetails']}")
-        return answer["result"].get("value")
+        self.page.goto(path.resolve().as_uri())
 
     def wait(self, expression: str, seconds: float = 20) -> None:
         end = time.monotonic() + seconds
         while not self.js(expression):
-            if time.monotonic() > end:
-                raise AssertionError(f"never true: {expression}")
-            time.sleep(0.02)
-
-    def key(self, key: str, *, shift: bool = False, up: bool = True) -> None:
-        text = {"text": key} if len(key) == 1 else {}
-        modifiers = 8 if shift else 0
-        self.call("Input.dispatchKeyEvent", type="keyDown", key=key, modifiers=modifiers, **text)
-        if up:
-            self.call("Input.dispatchKeyEvent", type="keyUp", key=key, modifiers=modifiers)
+            assert time.monotonic() < end, f"never true: {expression}"
+            self.page.wait_for_timeout(20)
 
     def drag(self, start: tuple[float, float], end: tuple[float, float]) -> None:
-        steps = (("mousePressed", start), ("mouseMoved", end), ("mouseReleased", end))
-        for kind, (x, y) in steps:
-            self.call(
-                "Input.dispatchMouseEvent",
-                type=kind,
-                x=x,
-                y=y,
-                button="left",
-                buttons=1,
-                clickCount=1,
-            )
-
-    def screenshot(self, path: Path, *, whole: bool = False) -> None:
-        answer = self.call("Page.captureScreenshot", format="png", captureBeyondViewport=whole)
-        path.write_bytes(base64.b64decode(answer["data"]))
-
-
-@contextlib.contextmanager
-def chromium(profile: Path) -> Iterator[Browser]:
-    """A browser with an empty profile in that folder; ended with its process group."""
-    to_read, to_write = os.pipe()
-    from_read, from_write = os.pipe()
-    command = [sys.executable, "-c", _LAUNCH, str(to_read), str(from_write)]
-    process = subprocess.Popen(
-        [*command, CHROMIUM or "chromium", *_FLAGS, f"--user-data-dir={profile}"],
-        pass_fds=(to_read, from_write),
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-        start_new_session=True,
-    )
-    os.close(to_read)
-    os.close(from_write)
-    browser = Browser(process, to_write, from_read)
-    try:
-        browser.attach()
-        yield browser
-    finally:
-        with contextlib.suppress(ProcessLookupError):
-            os.killpg(process.pid, 15)
-        process.wait(timeout=20)
-        os.close(to_write)
-        os.close(from_read)
+        self.mouse.move(*start)
+        self.mouse.down()
+        self.mouse.move(*end)
+        self.mouse.up()
 
 
 @pytest.fixture(scope="module")
@@ -209,9 +81,11 @@ def report(tmp_path_factory: pytest.TempPathFactory, draw: Callable[..., Image.I
 
 
 @pytest.fixture(scope="module")
-def started(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Browser]:
-    with chromium(tmp_path_factory.mktemp("profile")) as browser:
-        yield browser
+def started() -> Iterator[Browser]:
+    with sync_playwright() as playwright:
+        chromium = playwright.chromium.launch(executable_path=CHROMIUM, args=_FLAGS)
+        yield Browser(chromium.new_page(viewport={"width": 1000, "height": 900}))
+        chromium.close()
 
 
 @pytest.fixture
@@ -224,7 +98,7 @@ def browser(started: Browser, report: Path) -> Iterator[Browser]:
     started.open(report)
     started.wait(READY)
     yield started
-    started.js("1")  # brings what is still on the way
+    started.page.wait_for_timeout(20)  # brings what is still on the way
     assert started.errors == []
     assert [url for url in started.requests if not url.startswith("data:")] == [report.as_uri()]
 
@@ -237,10 +111,7 @@ def box(browser: Browser, selector: str) -> dict[str, float]:
 
 
 def choose(browser: Browser, name: str, index: int) -> None:
-    browser.js(
-        f"{{ const s = document.getElementById({name!r}); s.selectedIndex = {index};"
-        " s.dispatchEvent(new Event('change')); }"
-    )
+    browser.page.select_option(f"#{name}", index=index)
     browser.wait(READY)
 
 
@@ -286,7 +157,7 @@ def test_what_is_left_and_right_of_the_divider(browser: Browser, tmp_path: Path)
     for left, right in ((0, 2), (2, 0)):
         choose(browser, "left", left)
         choose(browser, "right", right)
-        browser.screenshot(tmp_path / "screen.png")
+        browser.page.screenshot(path=tmp_path / "screen.png")
         with Image.open(tmp_path / "screen.png") as image:
             screen = np.asarray(image.convert("RGB")).astype(int)
         group = browser.js("JSON.parse(document.getElementById('data').textContent)[0].sizes[0][1]")
@@ -304,23 +175,23 @@ def test_what_is_left_and_right_of_the_divider(browser: Browser, tmp_path: Path)
 
 def test_keyboard(browser: Browser) -> None:
     browser.js("document.getElementById('stage').focus()")
-    browser.key("ArrowLeft")
-    browser.key("ArrowLeft")
+    browser.keyboard.press("ArrowLeft")
+    browser.keyboard.press("ArrowLeft")
     assert divider(browser) == pytest.approx(0.46)
-    browser.key("ArrowRight")
+    browser.keyboard.press("ArrowRight")
     assert divider(browser) == pytest.approx(0.48)
     tag = "document.getElementById('tag-left').textContent"
     hidden = "document.getElementById('clip-original').hidden"
     assert (browser.js(tag), browser.js(hidden)) == ("jpeg", True)
-    browser.key("o", up=False)
+    browser.keyboard.down("o")
     assert (browser.js(tag), browser.js(hidden)) == ("original", False)
-    browser.call("Input.dispatchKeyEvent", type="keyUp", key="o")
+    browser.keyboard.up("o")
     assert (browser.js(tag), browser.js(hidden)) == ("jpeg", True)
-    browser.key("x")
+    browser.keyboard.press("x")
     browser.wait(f"{READY} && {tag} === 'webp'")
-    browser.key("s")
+    browser.keyboard.press("s")
     browser.wait(f"{READY} && document.getElementById('size').selectedIndex === 1")
-    browser.key("n")
+    browser.keyboard.press("n")
     browser.wait(f"{READY} && document.getElementById('image-left').naturalWidth === 90")
     assert browser.js(tag) == "webp"  # the choice is kept
 
@@ -342,18 +213,18 @@ def test_zoom_to_pixels_and_move(browser: Browser) -> None:
     assert image() == pytest.approx((width, x - 60, y - 30))
     assert divider(browser) == 0.5
     browser.js("document.getElementById('stage').focus()")
-    browser.key("ArrowRight", shift=True)
+    browser.keyboard.press("Shift+ArrowRight")
     assert image() == pytest.approx((width, x - 100, y - 30))
     browser.drag(start, (start[0] - 5000, start[1]))  # no further than its edge
     found = box(browser, "#image-left")
     assert found["right"] == pytest.approx(stage["right"], abs=1)
-    browser.key("-")  # 4 would be smaller than the stage
+    browser.keyboard.press("-")  # 4 would be smaller than the stage
     assert image()[0] == pytest.approx(stage["width"], abs=0.5)
-    browser.key("+")
+    browser.keyboard.press("+")
     assert image()[0] == 8 * 240
-    browser.key("1")
+    browser.keyboard.press("1")
     assert image()[0] == 240
-    browser.key("0")
+    browser.keyboard.press("0")
     assert image()[0] == pytest.approx(stage["width"], abs=0.5)
 
 
