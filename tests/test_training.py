@@ -134,8 +134,8 @@ def test_starts_from_weights(photos: Path, tmp_path: Path) -> None:
     [
         ("run.stepz=1", "unknown configuration key run.stepz"),
         ("colour='red'", "unknown configuration key colour"),
-        ("run.steps='many'", "run.steps must be a int"),
-        ("run=3", "run must be a table"),
+        ("run.steps='many'", "run.steps: Expected `int`, got `str`"),
+        ("run=3", "run: Expected `object`, got `int`"),
         ("steps", "key=value"),
         ("task.channels=[1, 500]", r"in 1..16"),
         ("task.odds=[1.0]", "same length"),

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import dataclasses
-import json
 import sys
-import types
 import typing
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
-from bitcodec.errors import TrainingError
+import msgspec
+import tomli_w
+
+from bitcodec.errors import TrainingError, one_line
 from bitcodec.models.families import DEFAULT_TRAINED
 
 if sys.version_info >= (3, 11):
@@ -118,29 +119,6 @@ class TrainConfig:
     task: dict[str, Any] = field(default_factory=dict)
 
 
-def _convert(value: Any, hint: Any, key: str) -> Any:
-    origin = typing.get_origin(hint)
-    if hint is float and isinstance(value, int) and not isinstance(value, bool):
-        return float(value)
-    if origin in (typing.Union, types.UnionType):
-        return value
-    if origin is typing.Literal:
-        if value not in typing.get_args(hint):
-            raise TrainingError(
-                f"{key} must be one of {', '.join(map(str, typing.get_args(hint)))}"
-            )
-        return value
-    if origin is tuple:
-        if not isinstance(value, (list, tuple)):
-            raise TrainingError(f"{key} must be a list")
-        return tuple(value)
-    if isinstance(hint, type) and (
-        not isinstance(value, hint) or (isinstance(value, bool) and hint is not bool)
-    ):
-        raise TrainingError(f"{key} must be a {hint.__name__}, not {value!r}")
-    return value
-
-
 def from_dict(cls: type[Any], values: dict[str, Any], where: str = "") -> Any:
     """Build a configuration dataclass; TrainingError for an unknown key or a wrong type."""
     hints = typing.get_type_hints(cls)
@@ -149,18 +127,14 @@ def from_dict(cls: type[Any], values: dict[str, Any], where: str = "") -> Any:
         name = f"{where}{key}"
         if key not in hints:
             raise TrainingError(f"unknown configuration key {name}")
-        if dataclasses.is_dataclass(hints[key]):
-            if not isinstance(value, dict):
-                raise TrainingError(f"{name} must be a table")
+        if dataclasses.is_dataclass(hints[key]) and isinstance(value, dict):
             known[key] = from_dict(typing.cast("type[Any]", hints[key]), value, f"{name}.")
-        elif typing.get_origin(hints[key]) is dict:
-            known[key] = dict(value)
-        else:
-            known[key] = _convert(value, hints[key], name)
-    try:
-        return cls(**known)
-    except TypeError as error:
-        raise TrainingError(f"bad configuration: {error}") from error
+            continue
+        try:
+            known[key] = msgspec.convert(value, hints[key])
+        except msgspec.ValidationError as error:
+            raise TrainingError(f"{name}: {one_line(error)}") from error
+    return cls(**known)
 
 
 def _parse_value(text: str) -> Any:
@@ -217,15 +191,4 @@ def load_config(path: Path | None, settings: tuple[str, ...] = ()) -> TrainConfi
 
 def dump_config(config: TrainConfig) -> str:
     """The configuration as TOML, readable by :func:`load_config`."""
-    values = dataclasses.asdict(config)
-    tables = {k: v for k, v in values.items() if isinstance(v, dict)}
-    lines = [f"{k} = {_toml(v)}" for k, v in values.items() if k not in tables]
-    for name, table in tables.items():
-        lines += ["", f"[{name}]", *(f"{k} = {_toml(v)}" for k, v in table.items())]
-    return "\n".join(lines) + "\n"
-
-
-def _toml(value: Any) -> str:
-    if isinstance(value, (tuple, list)):
-        return "[" + ", ".join(_toml(v) for v in value) + "]"
-    return json.dumps(value)  # strings, numbers and booleans are written as in JSON
+    return tomli_w.dumps(dataclasses.asdict(config))

@@ -6,9 +6,10 @@ uninterrupted one would have seen, with nothing to store.
 
 from __future__ import annotations
 
-import queue
-import threading
+from collections import deque
 from collections.abc import Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from itertools import islice
 from pathlib import Path
 
 import numpy as np
@@ -95,30 +96,15 @@ class CropSource:
         return draw(x, rng) if rng.random() < c.drawn else x
 
     def batches(self, start: int, stop: int) -> Iterator[Tensor]:
-        """Batches of steps start .. stop-1, made ahead by a thread."""
-        ahead: queue.Queue[Tensor] = queue.Queue(maxsize=4)
-        quit_ = threading.Event()
-
-        def produce() -> None:
-            for step in range(start, stop):
-                batch = self.batch(step)
-                while not quit_.is_set():
-                    try:
-                        ahead.put(batch, timeout=0.2)
-                        break
-                    except queue.Full:
-                        continue
-                if quit_.is_set():
-                    return
-
-        thread = threading.Thread(target=produce, daemon=True)
-        thread.start()
+        """Batches of steps start .. stop-1, up to four made ahead by a thread."""
+        pool, ahead = ThreadPoolExecutor(1), deque[Future[Tensor]]()
+        steps = iter(range(start, stop))
         try:
             for _ in range(start, stop):
-                yield ahead.get()
+                ahead += [pool.submit(self.batch, n) for n in islice(steps, 4 - len(ahead))]
+                yield ahead.popleft().result()
         finally:
-            quit_.set()
-            thread.join()
+            pool.shutdown(cancel_futures=True)
 
 
 def centre(rgb: np.ndarray, edge: int) -> np.ndarray:
