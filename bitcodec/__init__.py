@@ -18,53 +18,21 @@ from __future__ import annotations
 import importlib
 from typing import TYPE_CHECKING, Any
 
+from bitcodec.errors import *  # noqa: F403 - all of them, and nothing heavy comes with them
+from bitcodec.errors import __all__ as _errors
+
 if TYPE_CHECKING:
-    from bitcodec.api import Codec, decode, decode_partial, encode, load_model
-    from bitcodec.errors import (
-        BitcodecError,
-        ChecksumError,
-        ContainerError,
-        FileError,
-        ImageError,
-        LimitError,
-        NotBitcodecError,
-        TargetError,
-        TrainingError,
-        TruncatedError,
-        UnknownModelError,
-        UnsupportedVersionError,
-        WeightsError,
-    )
-    from bitcodec.info import Info, read_info
-    from bitcodec.models.registry import ModelEntry, list_models
+    from bitcodec.api import Codec as Codec
+    from bitcodec.api import decode as decode
+    from bitcodec.api import decode_partial as decode_partial
+    from bitcodec.api import encode as encode
+    from bitcodec.info import Info as Info
+    from bitcodec.info import read_info as read_info
+    from bitcodec.models.loaded import load_model as load_model
+    from bitcodec.models.registry import ModelEntry as ModelEntry
+    from bitcodec.models.registry import list_models as list_models
 
 __version__ = "0.1.0"
-
-__all__ = [
-    "BitcodecError",
-    "ChecksumError",
-    "Codec",
-    "ContainerError",
-    "FileError",
-    "ImageError",
-    "Info",
-    "LimitError",
-    "ModelEntry",
-    "NotBitcodecError",
-    "TargetError",
-    "TrainingError",
-    "TruncatedError",
-    "UnknownModelError",
-    "UnsupportedVersionError",
-    "WeightsError",
-    "__version__",
-    "decode",
-    "decode_partial",
-    "encode",
-    "list_models",
-    "load_model",
-    "read_info",
-]
 
 _HOME = {
     "Codec": "api",
@@ -74,19 +42,20 @@ _HOME = {
     "decode_partial": "api",
     "encode": "api",
     "list_models": "models.registry",
-    "load_model": "api",
+    "load_model": "models.loaded",
     "read_info": "info",
 }
+__all__ = sorted([*_errors, *_HOME, "__version__"])
 
 
 def __getattr__(name: str) -> Any:
     """Import a public name from its home on first use (PEP 562)."""
-    if name not in __all__:
+    if name not in _HOME:
         raise AttributeError(f"module 'bitcodec' has no attribute {name!r}")
-    value = getattr(importlib.import_module("bitcodec." + _HOME.get(name, "errors")), name)
+    value = getattr(importlib.import_module(f"bitcodec.{_HOME[name]}"), name)
     globals()[name] = value
     return value
 
 
 def __dir__() -> list[str]:
-    return sorted(__all__)
+    return __all__

@@ -229,24 +229,7 @@ class Codec:
         size: int | None = None,
         psnr: float | None = None,
     ) -> bytes:
-        """Encode one picture; at most one of quality, bpp, size and psnr.
-
-        Args:
-            image: a Pillow image; uint8 of shape (H, W), (H, W, 3) or (H, W, 4); the bytes of a
-                picture file (PNG, JPEG, ...); or a :class:`~bitcodec.picture.images.Picture`.
-            quality: 1 (smallest file) to 100 (best picture).
-            bpp: bits per pixel of the whole file.
-            size: bytes of the whole file, at most.
-            psnr: dB over RGB, at least.
-
-        Returns:
-            A ``.bin`` file.
-
-        Raises:
-            ImageError: the picture cannot be read or encoded.
-            TargetError: the target cannot be reached.
-            ContainerError: the tile size has no place in the file.
-        """
+        """Encode one picture; arguments and errors are those of :func:`bitcodec.encode`."""
         if isinstance(image, bytes):
             image = open_picture(image, max_pixels=self._max_pixels)
         return encode(

@@ -11,17 +11,6 @@ from torch.nn import functional as F
 
 from bitcodec.models.layers import fixed_point as fx
 
-__all__ = [
-    "IntegerConv",
-    "IntegerHead",
-    "around",
-    "floor_half",
-    "integers",
-    "patches",
-    "patches_at",
-    "pieces",
-]
-
 _PIECE = 512  # positions
 
 
