@@ -116,11 +116,11 @@ def warm_start(config: SignConfig, pictures: Tensor) -> SignModel:
     """
     x = pictures.double().numpy() - 0.5
     pair = config.activation == "leaky-relu"
-    most = config.n // (2 if pair else 1)
+    width = config.n // (2 if pair else 1)
     bases, f = [], x
     for _ in range(3):
         merged = _merge(f)
-        bases.append(_principal(merged, min(merged.shape[-1], most)))
+        bases.append(_principal(merged, min(merged.shape[-1], width)))
         f = (merged @ bases[-1].T).transpose(0, 3, 1, 2)
     merged = _merge(f)
     mean = np.tile(merged.reshape(-1, 4, f.shape[1]).mean((0, 1)), 4)

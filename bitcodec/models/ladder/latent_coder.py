@@ -44,7 +44,7 @@ class LatentCoder:
         self.probability = np.maximum(table, 1)
         self.orders = context.orders.cpu().numpy().astype(np.int64)
         self.cost = cost_table(self.probability.T, self.orders)
-        self.reach = self.cost.shape[1] // 2
+        self.largest_offset = self.cost.shape[1] // 2
         # With no larger codes than these a latent is skippable: no need to look it up.
         zeros = self.skippable.reshape(fx.FRACTIONS, fx.SCALES)[fx.FRACTIONS // 2]
         self._skippable_scale = int(np.argmin(np.append(zeros, False))) - 1
@@ -163,9 +163,9 @@ class LatentCoder:
         self, q: np.ndarray, y: np.ndarray, m: np.ndarray, row: np.ndarray, rdoq_weight: float
     ) -> np.ndarray:
         offset = q - m
-        inside = np.clip(offset, -self.reach, self.reach)
+        inside = np.clip(offset, -self.largest_offset, self.largest_offset)
         beyond = 2 * np.log2(1.0 + np.abs(offset - inside))
-        index = row * self.cost.shape[1] + (inside + self.reach)
+        index = row * self.cost.shape[1] + (inside + self.largest_offset)
         return np.asarray(self.cost.ravel().take(index) + beyond + rdoq_weight * np.square(y - q))
 
     def _put(self, out: DecisionEncoder, q: np.ndarray, m: np.ndarray, row: np.ndarray) -> None:

@@ -60,10 +60,10 @@ def probability_table() -> np.ndarray:
     """
     f = (np.arange(fx.FRACTIONS) - fx.FRACTIONS // 2)[:, None, None] / fx.FRACTIONS
     s = np.array([fx.scale_of_code(c) for c in range(fx.SCALES)])[None, :, None]
-    reach = 4096  # far enough that what lies beyond has no weight
+    largest = 4096  # far enough that what lies beyond has no weight
     tiny = 1e-300
-    above = _mass(np.arange(1, reach)[None, None], f, s)
-    below = _mass(-np.arange(1, reach)[None, None], f, s)
+    above = _mass(np.arange(1, largest)[None, None], f, s)
+    below = _mass(-np.arange(1, largest)[None, None], f, s)
     # sums from the far end, so that tails keep their precision: [..., t-1] = P(d >= t)
     up = np.cumsum(above[..., ::-1], -1)[..., ::-1] + tiny
     down = np.cumsum(below[..., ::-1], -1)[..., ::-1] + tiny
@@ -82,17 +82,17 @@ def cost_table(probabilities: np.ndarray, orders: np.ndarray) -> np.ndarray:
         probabilities: what :func:`probability_table` returned, at least 1.
         orders: what :func:`tail_orders` returned.
     """
-    reach = 63
+    largest = 63
     one = float(1 << PROBABILITY_BITS)
     yes = -np.log2(probabilities / one)
     no = -np.log2(1 - probabilities / one)
     rows = len(probabilities)
-    cost = np.zeros((rows, 2 * reach + 1))
-    cost[:, reach] = no[:, 0]
+    cost = np.zeros((rows, 2 * largest + 1))
+    cost[:, largest] = no[:, 0]
     order = np.tile(orders.astype(np.int64), rows // len(orders))
     for side, column, sign in ((1, 2 + UNARY, 1), (0, 2, -1)):
         base = yes[:, 0] + (yes[:, 1] if side else no[:, 1])
-        for d in range(1, reach + 1):
+        for d in range(1, largest + 1):
             t = min(d, UNARY + 1)
             total = base + yes[:, column : column + t - 1].sum(1)
             if d <= UNARY:
@@ -101,5 +101,5 @@ def cost_table(probabilities: np.ndarray, orders: np.ndarray) -> np.ndarray:
                 v = d - UNARY - 1 + (1 << order)
                 length = np.floor(np.log2(v))
                 total = total + 2 * length - order + 1
-            cost[:, reach + sign * d] = total
+            cost[:, largest + sign * d] = total
     return cost.astype(np.float32)

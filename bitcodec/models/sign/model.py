@@ -74,15 +74,15 @@ def _deconv(cin: int, cout: int) -> nn.ConvTranspose2d:
     return nn.ConvTranspose2d(cin, cout, 5, stride=2, padding=2, output_padding=1)
 
 
-def _in_blocks(layers: nn.Module, x: Tensor, before: int, after: int, reach: int) -> Tensor:
+def _in_blocks(layers: nn.Module, x: Tensor, before: int, after: int, around: int) -> Tensor:
     """``layers(x)``, a block at a time.
 
     Args:
-        layers: read no more than ``reach`` latents around those of a block.
+        layers: read no more than ``around`` latents around those of a block.
         x: (N, C, H, W) with ``before`` positions a latent.
         before: see x.
         after: positions a latent of what comes out.
-        reach: see layers.
+        around: see layers.
     """
     height, width = (edge // before for edge in x.shape[-2:])
     rows, edge = [], BLOCK // STRIDE
@@ -90,7 +90,7 @@ def _in_blocks(layers: nn.Module, x: Tensor, before: int, after: int, reach: int
         row = []
         for left in range(0, width, edge):
             far = Halo(left, top, max(0, width - left - edge), max(0, height - top - edge))
-            near = far.at_most(reach)
+            near = far.at_most(around)
             row.append(crop_halo(layers(crop_halo(x, far, near, before)), near, NO_HALO, after))
         rows.append(torch.cat(row, 3))
     return torch.cat(rows, 2)
