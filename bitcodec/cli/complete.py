@@ -13,7 +13,7 @@ from click.shell_completion import CompletionItem
 
 from bitcodec.models import registry
 
-__all__ = ["complete_files", "complete_folders", "complete_models"]
+__all__ = ["complete_files", "complete_models"]
 
 
 def complete_files(
@@ -21,13 +21,6 @@ def complete_files(
 ) -> list[CompletionItem]:
     """Leave it to the shell to complete file names."""
     return [CompletionItem(incomplete, type="file")]
-
-
-def complete_folders(
-    ctx: click.Context, param: click.Parameter, incomplete: str
-) -> list[CompletionItem]:
-    """Leave it to the shell to complete names of folders."""
-    return [CompletionItem(incomplete, type="dir")]
 
 
 def complete_models(

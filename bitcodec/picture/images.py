@@ -35,7 +35,6 @@ __all__ = [
     "encode_alpha",
     "from_pil",
     "open_picture",
-    "save_png",
     "to_pil",
     "to_picture",
 ]
@@ -150,18 +149,6 @@ def to_pil(picture: Picture) -> Image.Image:
     if picture.exif is not None:
         image.info["exif"] = EXIF_PREFIX + picture.exif
     return image
-
-
-def save_png(picture: Picture, *, compress_level: int = 6) -> bytes:
-    """The bytes of a PNG file with the picture, its colour profile and EXIF.
-
-    ``compress_level`` is zlib's, 0..9: speed against size.
-    """
-    out = io.BytesIO()
-    # Pillow's PNG plugin does not take EXIF from `info`.
-    extra = {} if picture.exif is None else {"exif": EXIF_PREFIX + picture.exif}
-    to_pil(picture).save(out, "PNG", compress_level=compress_level, **extra)
-    return out.getvalue()
 
 
 def encode_alpha(alpha: npt.NDArray[np.uint8]) -> bytes:
