@@ -20,6 +20,7 @@ knows the path adds it.
 
 from __future__ import annotations
 
+import textwrap
 import unicodedata
 from typing import ClassVar
 
@@ -108,10 +109,9 @@ class TrainingError(BitcodecError):
 
 
 def one_line(error: BaseException) -> str:
-    """The first line of what an exception says; the system's words for an OSError."""
+    """What an exception says, in one line that is not too long; of an OSError the reason."""
     text = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
-    lines = (" ".join(line.split()) for line in text.splitlines())
-    return next(filter(None, lines), type(error).__name__)
+    return textwrap.shorten(text, 300, placeholder=" ...") or type(error).__name__
 
 
 def printable(name: object) -> str:
