@@ -1,7 +1,7 @@
 #!/usr/bin/env python
 """The validation score of weights: what training minimises, measured on real files.
 
-    scripts/score.py FOLDER WEIGHTS... [--edge 384] [--rdo C]... [--similarity M]
+    scripts/score.py FOLDER WEIGHTS... [--edge 384] [--rdo C]... [--similarity M] [--eyes E]
 
 A line for each file and each rounding weight (the file's own without --rdo): score, and bits per
 pixel and PSNR at steps 16, 40 and 96. Only pictures for choosing belong here, never Kodak.
@@ -26,9 +26,10 @@ def main() -> None:
     parser.add_argument("--rdo", type=float, action="append", default=[])
     parser.add_argument("--effort", type=int, default=5)
     parser.add_argument("--similarity", type=float, default=0.15)
+    parser.add_argument("--eyes", type=float, default=0.5)
     options = parser.parse_args()
     pictures = [centre(p, options.edge) for p in load_pictures(options.folder, 1)[0]]
-    task = LadderTask(similarity=options.similarity, effort=options.effort)
+    task = LadderTask(similarity=options.similarity, eyes=options.eyes, effort=options.effort)
     for path in options.weights:
         model = load_weights(path)
         for rdo in options.rdo or [model.config.rdo]:
