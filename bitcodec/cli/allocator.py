@@ -1,8 +1,8 @@
-"""Freed memory is kept for what comes next.
+"""Have the C library keep freed memory.
 
-glibc asks the system for every large block anew and gives it back when it is freed. Tensors come
-and go with each layer, so the system clears their pages again and again: a tenth of the time of a
-large picture.
+glibc asks the system for every large block and gives it back when it is freed. Each layer makes and
+frees tensors, so the system clears their pages again and again. That takes a tenth of the time of
+a large picture.
 """
 
 from __future__ import annotations

@@ -111,7 +111,7 @@ def main(args: Sequence[str] | None = None) -> int:
             _flush()
             return code
     except BrokenPipeError:
-        # Whoever read our output has gone. Python would fail once more when it flushes at exit.
+        # The reader of our output has gone. Python would fail again when it flushes at exit.
         if sys.stdout is not None:
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return FileError.exit_code

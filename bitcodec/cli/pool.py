@@ -99,7 +99,7 @@ def _parallel(
                     yield outcome
                     continue
                 # A worker died. Which file it had is unknown, so those that were under way are
-                # tried again one by one, and only the culprit fails.
+                # tried again one by one, and only the one that killed it fails.
                 yield _alone(task, source)
                 while window:
                     source, future = window.popleft()

@@ -1,7 +1,7 @@
 """Pictures to file bytes, tile by tile.
 
-The transforms run over each tile with a halo of its neighbours, the payloads are independent.
-So memory is bounded by a few rows of tiles, a region can be decoded alone, and no seam shows.
+The analysis sees each tile with a halo of its neighbours, so no seam shows. The payloads do not
+depend on each other, so a region can be decoded alone.
 """
 
 from __future__ import annotations
@@ -19,8 +19,8 @@ from bitcodec.picture.images import Picture, encode_alpha
 __all__ = ["DEFAULT_EFFORT", "DEFAULT_TILE", "encode_picture"]
 
 DEFAULT_EFFORT = 5
-_TILE_ALLOWANCE = 64  # bytes: what a tile of a few pixels costs at least
-_CLOSE = 64  # rates: near enough, in the search for one that fits
+_TILE_ALLOWANCE = 64  # bytes that a tile of a few pixels may have beyond its raw pixels
+_CLOSE = 64  # the search for a rate that fits ends when it is this near
 
 
 def _analyze(rgb: np.ndarray, box: Box, model: Model, rate: int, effort: int) -> np.ndarray:
@@ -106,7 +106,7 @@ def encode_picture(
     """
     height, width = picture.rgb.shape[:2]
     header = Header(model.model_id, width, height, rate, model.coder, tile, picture.grey)
-    check_work(header)  # before the work, not after it
+    check_work(header)  # before any work is done
     payloads = _encode_tiles(picture.rgb, header, model, effort)
     if not _fits(payloads, picture.rgb):
         header, payloads = _coarsen(picture.rgb, header, model, effort)

@@ -1,7 +1,7 @@
 """Work on several tiles at once, on the threads that torch would use for one.
 
-Coding a tile is many small operations, which gain little from torch's threads; two tiles on a
-thread each take hardly longer than one on two.
+Coding a tile is many small operations, which gain little from torch's threads. So two tiles on one
+thread each take hardly longer than one tile on two threads.
 """
 
 from __future__ import annotations
@@ -30,8 +30,8 @@ def side_by_side(work: Callable[[T], R], items: Sequence[T]) -> list[R]:
     if len(items) < 2 or threads < 2 or not _one_at_a_time.acquire(blocking=False):
         return [work(item) for item in items]
     try:
-        # Each worker gives its own torch operations one thread; the setting is a thread's own, but
-        # the default for threads to come is not, so it is put back.
+        # Each worker has one torch thread. torch keeps that setting for each thread, but also takes
+        # it as the default of new threads; so it is put back at the end.
         with ThreadPoolExecutor(
             min(threads, len(items)), initializer=torch.set_num_threads, initargs=(1,)
         ) as pool:

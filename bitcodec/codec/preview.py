@@ -1,8 +1,9 @@
 """Small versions of a picture: each pixel stands for 2x2, 4x4, 8x8 or 16x16 of the full one.
 
-Where the model codes its latents from low to high frequencies, only the low ones are decoded and
-no network but the context model runs. Where it can put out a small picture early, that is decoded
-and averaged further, and otherwise the full picture is.
+There are three ways. If the model codes its latents from low to high frequencies, only the low ones
+are decoded, and of the networks only the context model runs. If the first layers of the synthesis
+can put out a small picture, that is taken and averaged further. If not, the full picture is
+averaged.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """Targets: the rate at which a file has a size, or a picture a quality.
 
 A model's rates are ordered from the smallest file to the largest. Size and PSNR grow along them,
-apart from ripples, so a target is found by a bracketing search; what is returned was really
-encoded and, for sizes, really fits.
+apart from ripples, so a bracketing search finds the target. The file that is returned has been
+encoded and measured; for a size it fits.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from bitcodec.models.base import Model
 from bitcodec.picture.images import Picture
 from bitcodec.picture.metrics import psnr as psnr_of
 
-_FILL = 0.99  # a size is good enough from this share of the target on
+_FILL = 0.99  # a file of this share of the target size is large enough
 _CLOSE_DB = 0.01
 
 
@@ -52,7 +52,7 @@ def last_within(
     while high - low > 1 and at_low < target - slack:
         share = (target - slack / 2 - at_low) / (at_high - at_low)
         turn += 1
-        if turn % 3 == 0:  # interpolation alone can creep
+        if turn % 3 == 0:  # interpolation alone may take many small steps
             share = 0.5
         middle = min(high - 1, max(low + 1, low + round(share * (high - low))))
         now = value(middle)
@@ -96,7 +96,7 @@ def encode_to_target(
         return files[index]
 
     def log_size(index: int) -> float:
-        if model.coder is Coder.PACKED:  # no need to encode to know
+        if model.coder is Coder.PACKED:  # its size is known without encoding
             return math.log(_packed_size(encoded(len(rates) - 1), rates[index]))
         return math.log(len(encoded(index)))
 
@@ -113,7 +113,7 @@ def encode_to_target(
         raise TargetError(f"a file of {limit:.3g} bytes is not possible")
     index = last_within(log_size, len(rates), math.log(limit), -math.log(_FILL))
     if index is None:
-        if bpp is not None:  # the nearest there is
+        if bpp is not None:  # the nearest rate
             return encoded(0)
         raise TargetError(f"the smallest file has {len(encoded(0))} bytes, more than {size}")
     if bpp is not None and index + 1 < len(rates):

@@ -1,10 +1,9 @@
 """What a file may make a decoder do: memory and work, judged from its header and table alone.
 
-The pixels of a picture are limited by ``max_pixels``. That alone does not bound the work: with
-the payload coder ``ranged`` every tile costs a walk through the context model whatever its size,
-and a tile's latents are in memory at once. A range-coded payload may be arbitrarily short (a flat
-picture has next to no information), so its length says nothing; a packed one has exactly one
-length.
+``max_pixels`` limits the pixels of a picture. That alone does not bound the work. With the payload
+coder ``ranged`` every tile runs the whole context model, however small it is, and all latents of a
+tile are in memory at once. The length of a ranged payload says nothing: a flat picture has next to
+no bytes. A packed payload has exactly one possible length.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """How a picture is cut into tiles: boxes of pixels and of latents, and the tiles that they touch.
 
 A latent stands for a square of 16x16 pixels. Tiles are squares of whole latents, numbered row by
-row; those at the right and bottom edges end where the picture does.
+row; those at the right and bottom edges may be smaller.
 """
 
 from __future__ import annotations

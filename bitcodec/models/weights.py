@@ -1,7 +1,7 @@
 """Weights files: safetensors with the family, the configuration and an id that is a hash.
 
-The id travels in every ``.bin``. It is made from what the file says, not from its name or its
-place in a list, so that a decoder can never take the wrong network.
+Every ``.bin`` holds the id of its model. The id is a hash of the content of the weights file, so a
+decoder can never take the wrong network.
 """
 
 from __future__ import annotations

@@ -4,7 +4,7 @@ Weights are int8, biases int32, activations at most 9 bits. Convolutions run in 
 integer values and are exact in any order of summation as long as, for every output channel,
 sum |w| max|a| + |bias| < 2**24, which :meth:`IntegerContext.check` proves. Each convolution is
 rounded after it, so that a Winograd or TF32 kernel cannot shift it. Where the processor multiplies
-int8 matrices exactly, they are used instead: the same numbers, sooner. Requantisation is a
+int8 matrices exactly, that is used instead: it gives the same numbers faster. Requantisation is a
 multiplication by m / 2**k in float64, exact below 2**53. (Ballé, Johnston, Minnen, "Integer
 networks for data compression with latent-variable models", ICLR 2019, gives the reason.)
 """

@@ -33,8 +33,8 @@ LOWEST_STEP, HIGHEST_STEP = 2.0, 512.0
 _QUALITY_STEPS = (256.0, 4.0)  #: steps of quality 1 and 100
 _ROUNDS = {7: 1, 8: 2, 9: 5}  #: gradient steps of the high efforts
 _SEARCHED_RDO = 12.0  #: weight at these efforts: the search makes up for bolder rounding
-_DENSE = 0.15  #: share of latents other than 0 from which on they are not taken as sparse
-_HALO = 64  #: pixels: without those beyond, latents change by up to 0.002, by bfloat16 up to 0.04
+_DENSE = 0.15  #: with a larger share of latents that are not 0 the synthesis is not the sparse one
+_HALO = 64  #: pixels; a wider halo changes latents by at most 0.002, bfloat16 by up to 0.04
 _ROWS = 8  #: of pixels in unshuffled4 that are finished at a time
 _making = threading.Lock()
 
@@ -103,7 +103,7 @@ class LadderModel(Model):
             return self._coder
 
     def _step(self, rate: int) -> Tensor:
-        g = self.transform.log_gains  # its type too: torch's default is the caller's to set
+        g = self.transform.log_gains  # its type as well: a caller may have changed torch's default
         return torch.full((1, 1, 1, 1), step_of_code(rate), device=g.device, dtype=g.dtype)
 
     @property
@@ -129,7 +129,7 @@ class LadderModel(Model):
             payload, levels = coder.encode(targets, rate, self._weight(effort))
             return 8 * len(payload), levels
 
-        with torch.inference_mode(False):  # whatever the caller is in, gradients are needed here
+        with torch.inference_mode(False):  # gradients are needed, whatever the caller has set
             x = torch.from_numpy(rgb).to(self._device).permute(2, 0, 1)[None].float()
             step = self._step(rate)
             return search_latents(
@@ -163,7 +163,7 @@ class LadderModel(Model):
         with torch.inference_mode():
             step = self._step(rate)
             x1, correction = self._parts(latents, rate, halo)
-            # Bytes before they are put in their places: less to move.
+            # Converted to bytes before they are moved to their places, which moves less.
             unshuffled4 = torch.empty_like(x1, dtype=torch.uint8)
             for at in range(0, x1.shape[2], _ROWS):  # in pieces that stay in the cache
                 rows = slice(at, at + _ROWS)

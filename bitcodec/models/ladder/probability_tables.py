@@ -1,7 +1,7 @@
 """Integer tables of the `ladder` coder: companding, centres, probabilities.
 
-They are computed once, at export, in float64, and travel in the weights file: nothing that steers
-parsing is computed in floating point by a decoder.
+They are computed in float64 when a model is exported, and are stored in its weights file. So a
+decoder needs no floating point for what steers parsing.
 """
 
 from __future__ import annotations

@@ -1,9 +1,9 @@
 """The synthesis of `ladder` for latents that are mostly zeros.
 
-Some 5 % of quantised latents are not 0. The layers that read them are 1x1, so what they put out at
-a position is a sum of a few rows of a table: time goes with the latents that are not 0. The last
-layer of the trunk feeds the block transform and nothing else, so both are one matrix here. The
-result is that of :meth:`Transform.synthesize_parts` but for the order of summation.
+Some 5 % of quantised latents are not 0. The layers that read latents are 1x1, so their output at a
+position is a sum of a few rows of a table, one for each latent that is not 0. The last layer of the
+trunk feeds the block transform alone, so both are one matrix here. The result is that of
+:meth:`Transform.synthesize_parts`, apart from the order of summation.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ class SparseLatents:
         _, h, w = latents.shape
         where = np.flatnonzero(latents)
         channels, at = np.divmod(where, h * w)
-        # Stable sorting of 16-bit integers takes time in proportion to their number.
+        # NumPy sorts 16-bit integers in linear time.
         order = np.argsort(at.astype(np.uint16) if h * w <= 1 << 16 else at, kind="stable")
         counts = np.bincount(at, minlength=h * w)
         values = latents.ravel().take(where.take(order)).astype(np.float32)

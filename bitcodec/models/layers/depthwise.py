@@ -1,8 +1,8 @@
 """Depthwise convolution with a faster backward pass on a CPU.
 
-torch's gradient of the weights of a small depthwise convolution takes several times as long as
-everything else of it. That gradient is a correlation of each channel's input with its output's
-gradient, so here it is computed as a depthwise convolution itself, whose kernels are the gradients.
+torch takes several times as long for the gradient of the weights as for all the rest. That gradient
+is the correlation of each channel's input with the gradient of its output. So here it is computed
+as a depthwise convolution whose kernels are those gradients.
 """
 
 from __future__ import annotations
