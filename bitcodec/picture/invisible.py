@@ -35,7 +35,7 @@ def fill_invisible(
     sums = _halve((rgb * seen[..., None]).astype(np.uint16)).astype(np.float32)
     counts = _halve(seen[..., None].astype(np.uint16)).astype(np.float32)
     smooth = _double(_spread(sums, counts), seen.shape)
-    out = rgb.copy()
+    out: npt.NDArray[np.uint8] = rgb.copy()
     out[~seen] = np.round(smooth[~seen]).astype(np.uint8)
     return out
 
