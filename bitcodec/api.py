@@ -19,6 +19,7 @@ from bitcodec.format.container import Source, read_header
 from bitcodec.models.base import Model
 from bitcodec.models.loaded import cached_model, load_model
 from bitcodec.picture.images import Picture, open_picture, to_picture, to_pil
+from bitcodec.picture.prepare import prepare
 
 __all__ = ["Codec", "decode", "decode_partial", "encode", "load_model"]
 
@@ -34,6 +35,7 @@ def encode(
     effort: int = DEFAULT_EFFORT,
     tile: int = DEFAULT_TILE,
     device: str = "auto",
+    exact: bool = False,
 ) -> bytes:
     """Encode a picture as the bytes of a ``.bin`` file.
 
@@ -50,6 +52,11 @@ def encode(
         effort: 0 (fast) to 9 (slow): smaller files or better pictures, for the same decoder.
         tile: edge of a payload tile in pixels, a multiple of 16.
         device: "auto", "cpu" or "cuda"; not used for a model that is loaded already.
+        exact: keep the colours of pixels under an alpha of 0, which nobody sees. By default they
+            become those of their neighbours, which costs less.
+
+    A picture whose three channels are the same everywhere is coded as grey, and comes back as one
+    channel; or, where its colour profile is for RGB, as three that are the same.
 
     Raises:
         ImageError: the picture cannot be read or encoded.
@@ -59,7 +66,7 @@ def encode(
         ContainerError: a parameter has no place in the file.
     """
     _refuse_several(quality=quality, bpp=bpp, size=size, psnr=psnr)
-    picture = to_picture(image)
+    picture = prepare(to_picture(image), exact=exact)
     loaded = model if isinstance(model, Model) else cached_model(model, device)
     if bpp is None and size is None and psnr is None:
         chosen = loaded.rate_for_quality(_quality(quality, loaded))
@@ -140,18 +147,20 @@ def decode_partial(
 
     Returns:
         The image, with mid-grey for every tile that is lost and opaque where alpha is; and the
-        names of what is lost, in the order of the file: "tile 0", ..., "alpha", "icc", "exif",
-        or "end of file" where all of these are whole. The list is empty for an intact file.
+        names of what is lost, in the order of the file: "tile 0", ..., "overlay 0", ..., "alpha",
+        "icc", "exif", or "end of file" where all of these are whole. The list is empty for an
+        intact file.
     """
     source = Source.of(data, max_pixels=max_pixels)
     done = _decode(source, model, device, max_pixels, crop, scale, "fill")
     return to_pil(done.picture), sorted({*source.damaged(), *done.lost}, key=_file_order)
 
 
-def _file_order(name: str) -> tuple[bool, int, str]:
-    """Sorts names of parts: tiles by number; the others come in alphabetical order in a file."""
-    number = name.removeprefix("tile ")
-    return not number.isdigit(), int(number) if number.isdigit() else 0, name
+def _file_order(name: str) -> tuple[int, int, str]:
+    """Sorts names of parts: tiles, overlays, and the others, which are in alphabetical order."""
+    kind, _, number = name.partition(" ")
+    numbered = kind in ("tile", "overlay")
+    return ("tile", "overlay", kind).index(kind), int(number) if numbered else 0, name
 
 
 def _decode(
@@ -228,6 +237,7 @@ class Codec:
         bpp: float | None = None,
         size: int | None = None,
         psnr: float | None = None,
+        exact: bool = False,
     ) -> bytes:
         """Encode one picture; arguments and errors are those of :func:`bitcodec.encode`."""
         if isinstance(image, bytes):
@@ -241,6 +251,7 @@ class Codec:
             psnr=psnr,
             effort=self._effort,
             tile=self._tile,
+            exact=exact,
         )
 
     def decode(self, data: bytes) -> Image.Image:

@@ -26,6 +26,7 @@ from PIL import Image, ImageFile
 
 from bitcodec.errors import BitcodecError, ContainerError, TargetError, UnknownModelError
 from bitcodec.format import container
+from bitcodec.picture.metadata import is_one_channel
 
 if TYPE_CHECKING:
     from PIL._imaging import PixelAccess
@@ -33,7 +34,7 @@ if TYPE_CHECKING:
 __all__ = ["FORMAT", "BitcodecImageFile", "register"]
 
 FORMAT = "BITCODEC"
-_PARAMETERS = ("model", "quality", "bpp", "size", "psnr", "effort", "tile", "device")
+_PARAMETERS = ("model", "quality", "bpp", "size", "psnr", "effort", "tile", "device", "exact")
 _EXIF_PREFIX = b"Exif\0\0"
 
 
@@ -55,10 +56,10 @@ class BitcodecImageFile(ImageFile.ImageFile):
             raise SyntaxError(str(error)) from error  # Pillow's word for "not mine, or broken"
         header = source.header
         self._size = header.width, header.height
-        self._mode = ("L" if header.grey else "RGB") + ("" if source.layout.alpha is None else "A")
         self.info["model_id"] = header.model_id.hex()
         self.info["rate"] = header.rate
         # Damage behind the header is reported by load(), as other plugins do.
+        icc = None
         with contextlib.suppress(ContainerError):
             icc = source.section("icc")
             if icc is not None:
@@ -67,6 +68,8 @@ class BitcodecImageFile(ImageFile.ImageFile):
             exif = source.section("exif")
             if exif is not None:
                 self.info["exif"] = _EXIF_PREFIX + exif
+        colours = "L" if is_one_channel(header.grey, icc) else "RGB"
+        self._mode = colours + ("" if source.layout.alpha is None else "A")
         self.tile = [ImageFile._Tile("raw", (0, 0, *self.size), 0, self.mode)]
         self._decoded = False
 
@@ -111,8 +114,8 @@ def register(*, bin: bool = False) -> None:
             are called that, so it has to be asked for.
 
     Parameters of ``save``: ``model``, one of ``quality``, ``bpp``, ``size`` and ``psnr``,
-    ``effort``, ``tile``, ``device`` as in :func:`bitcodec.encode`; ``icc_profile`` and ``exif``
-    (bytes or ``Image.Exif``) take the place of the image's own, and None leaves them out.
+    ``effort``, ``tile``, ``device``, ``exact`` as in :func:`bitcodec.encode`; ``icc_profile`` and
+    ``exif`` (bytes or ``Image.Exif``) take the place of the image's own, and None leaves them out.
     Calling it again does no harm.
     """
     Image.register_open(FORMAT, BitcodecImageFile, _accept)

@@ -144,6 +144,18 @@ def picture(tmp_path: Path, draw: Draw) -> Path:
 
 
 @pytest.fixture
+def plugin(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Pillow knows our files for one test; afterwards it is as it was."""
+    import bitcodec.pillow
+
+    Image.init()
+    for name in ("OPEN", "SAVE", "MIME", "EXTENSION"):
+        monkeypatch.setattr(Image, name, dict(getattr(Image, name)))
+    monkeypatch.setattr(Image, "ID", list(Image.ID))
+    bitcodec.pillow.register()
+
+
+@pytest.fixture
 def run(
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,

@@ -17,17 +17,6 @@ import bitcodec.pillow
 
 Draw = Callable[..., Image.Image]
 pytestmark = pytest.mark.usefixtures("tiny_weights", "plugin")
-TABLES = ("OPEN", "SAVE", "MIME", "EXTENSION")
-
-
-@pytest.fixture
-def plugin(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Registered for one test; afterwards Pillow is as it was."""
-    Image.init()
-    for name in TABLES:
-        monkeypatch.setattr(Image, name, dict(getattr(Image, name)))
-    monkeypatch.setattr(Image, "ID", list(Image.ID))
-    bitcodec.pillow.register()
 
 
 def saved(image: Image.Image, **options: object) -> bytes:

@@ -44,6 +44,7 @@ class Encode:
     psnr: float | None
     effort: int | None
     tile: int | None
+    exact: bool
     device: str
     max_pixels: int
 
@@ -141,6 +142,11 @@ def _address(ctx: click.Context, param: click.Parameter, value: str | None) -> s
     type=click.IntRange(16, 65536),
     show_default=str(DEFAULT_TILE),
     help="Edge in pixels of the tiles that are coded apart: a multiple of 16.",
+)
+@click.option(
+    "--exact",
+    is_flag=True,
+    help="Keep the colours under full transparency, which nobody sees.",
 )
 @click.option(
     "--ray",

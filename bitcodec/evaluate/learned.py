@@ -8,11 +8,14 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from bitcodec import __version__, api
 from bitcodec.codec.decode import decode
 from bitcodec.evaluate.codecs import Pixels, Setting
 from bitcodec.format.container import Source
 from bitcodec.format.header import Coder
+from bitcodec.picture.images import to_pil
 
 __all__ = ["DEFAULT_BPPS", "DEFAULT_QUALITIES", "LearnedCodec"]
 
@@ -86,7 +89,7 @@ class LearnedCodec:
         # Not `bitcodec.decode`: it finds models by id, and weights named by path may lie anywhere.
         source = Source.of(data)
         source.check()
-        return decode(source, self._model).picture.rgb
+        return np.asarray(to_pil(decode(source, self._model).picture).convert("RGB"))
 
     def fit(self, pixels: Pixels, size: int) -> tuple[Setting, bytes]:
         """The largest file of at most ``size`` bytes; TargetError where there is none."""

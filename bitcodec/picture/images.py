@@ -26,7 +26,7 @@ from bitcodec.errors import (
     ImageError,
     one_line,
 )
-from bitcodec.picture.metadata import EXIF_PREFIX, icc_profile, upright
+from bitcodec.picture.metadata import EXIF_PREFIX, icc_profile, is_one_channel, upright
 from bitcodec.picture.modes import raw_mode, to_pixels
 
 __all__ = [
@@ -35,6 +35,8 @@ __all__ = [
     "encode_alpha",
     "from_pil",
     "open_picture",
+    "pillow_errors",
+    "pixel_limit",
     "to_pil",
     "to_picture",
 ]
@@ -50,9 +52,10 @@ class Picture:
     Attributes:
         rgb: uint8 (H, W, 3), H and W at least 1.
         alpha: uint8 (H, W), 255 is opaque, not premultiplied; None where all is opaque.
-        grey: show and save as one channel, the mean of the three. A decoder's three differ a
-            little; those of :func:`from_pil` do not.
-        icc: a colour profile for RGB, or for grey where ``grey``.
+        grey: show and save the mean of the three channels: as one channel, or as three equal
+            ones where the colour profile is for RGB. A decoder's three differ a little; those of
+            :func:`from_pil` do not.
+        icc: a colour profile for RGB, or where ``grey`` also one for grey.
         exif: the TIFF structure, without "Exif\\0\\0" before it and without the orientation.
         notes: what was lost when the picture was converted, for people.
 
@@ -111,7 +114,7 @@ def from_pil(image: Image.Image) -> Picture:
     colour models, 16-bit samples, dropped frames.
     ImageError for what cannot be read (truncated, ...) or has no clear meaning in 8 bits.
     """
-    with _pillow_errors():
+    with pillow_errors():
         if image.format in _DRAWINGS:
             raise ImageError(f"{image.format} is a drawing, not a picture of pixels")
         if not image.width or not image.height:
@@ -140,7 +143,11 @@ def to_pil(picture: Picture) -> Image.Image:
 
     ``info`` holds "icc_profile" and "exif" where there are any, for plugins that save them.
     """
-    samples = _mean(picture.rgb) if picture.grey else picture.rgb
+    samples = picture.rgb
+    if picture.grey:
+        samples = _mean(samples)
+        if not is_one_channel(picture.grey, picture.icc):
+            samples = np.dstack((samples, samples, samples))
     if picture.alpha is not None:
         samples = np.dstack((samples, picture.alpha))
     image = Image.fromarray(np.ascontiguousarray(samples))
@@ -169,8 +176,8 @@ def decode_alpha(data: bytes, width: int, height: int) -> npt.NDArray[np.uint8]:
         raise ContainerError(f"the alpha section is not a {width}x{height} 8-bit greyscale PNG")
     try:
         with (
-            _pillow_errors(),
-            _pixel_limit(width * height),
+            pillow_errors(),
+            pixel_limit(width * height),
             Image.open(io.BytesIO(data), formats=["PNG"]) as image,
         ):
             alpha = np.array(image)
@@ -201,7 +208,7 @@ def _mean(rgb: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
 
 
 def _open(file: BinaryIO, max_pixels: int) -> Picture:
-    with _pillow_errors(), _pixel_limit(max_pixels), Image.open(file) as image:
+    with pillow_errors(), pixel_limit(max_pixels), Image.open(file) as image:
         if image.width * image.height > max_pixels:
             size = f"{image.width}x{image.height}"
             raise ImageError(f"{size} pixels are more than {max_pixels} (see --max-pixels)")
@@ -209,7 +216,7 @@ def _open(file: BinaryIO, max_pixels: int) -> Picture:
 
 
 @contextlib.contextmanager
-def _pillow_errors() -> Iterator[None]:
+def pillow_errors() -> Iterator[None]:
     """Turn what Pillow raises into an ImageError."""
     try:
         yield
@@ -232,7 +239,7 @@ _pillows_own: int | None = None
 
 
 @contextlib.contextmanager
-def _pixel_limit(pixels: int) -> Iterator[None]:
+def pixel_limit(pixels: int) -> Iterator[None]:
     """Have Pillow refuse files by our limit instead of its own, for as long as any thread is here.
 
     Pillow's limit is a global; it is put back when the last thread leaves. With several threads

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from PIL import ExifTags, Image, ImageOps
 
-__all__ = ["EXIF_PREFIX", "icc_profile", "upright"]
+__all__ = ["EXIF_PREFIX", "icc_profile", "is_one_channel", "upright"]
 
 EXIF_PREFIX = b"Exif\0\0"
 """What JPEG, and Pillow, put before the TIFF structure that EXIF is."""
@@ -46,6 +46,11 @@ def icc_profile(image: Image.Image, *, grey: bool) -> tuple[bytes | None, tuple[
     name = space.decode("ascii", "replace").strip()
     name = name if name.isprintable() and name.isascii() and name else "unknown"
     return None, (f"{name} colour profile dropped",)
+
+
+def is_one_channel(grey: bool, icc: bytes | None) -> bool:
+    """Whether a picture is shown as one channel: if it is grey, and has no profile for RGB."""
+    return grey and (icc is None or icc[16:20] != b"RGB ")
 
 
 def _exif(image: Image.Image) -> bytes | None:
