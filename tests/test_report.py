@@ -16,13 +16,15 @@ import pytest
 from PIL import Image
 
 from bitcodec.cli.main import main
-from bitcodec.evaluate.codecs import classical
+from bitcodec.evaluate.metrics import chosen
+from bitcodec.evaluate.rivals import rival
 from bitcodec.evaluate.summary import Curve, Point
 from bitcodec.report import page, plots, viewer
 from bitcodec.report.page import Table
 
 pytest.importorskip("matplotlib")
 
+ALL = chosen(("psnr", "ms-ssim", "ssimulacra2"))
 Draw = Callable[..., Image.Image]
 Command = Callable[..., tuple[int, str, str]]
 
@@ -46,7 +48,8 @@ def curves(count: int = 2, ms_ssim: bool = True) -> list[Curve]:
     def point(i: int, j: int, measured: bool) -> Point:
         similar = 1 - 0.1 * 0.6**i if ms_ssim else None
         time = (1000.0, 0.1, 0.2) if measured else (None, None, None)
-        return Point(f"q{i}", 0.2 * 2**i, 25 + 2 * i + j, similar, *time)
+        scores = {"psnr": 25 + 2 * i + j, "ms-ssim": similar}
+        return Point(f"q{i}", 0.2 * 2**i, scores, *time)
 
     return [
         Curve(
@@ -92,7 +95,7 @@ class Tags(HTMLParser):
 
 @pytest.mark.parametrize("count", [1, 2, 9])
 def test_plot_files(count: int) -> None:
-    files = plots.plot_files(curves(count))
+    files = plots.plot_files(curves(count), ALL)
     assert sorted(files) == sorted(
         f"{name}.{suffix}"
         for name in ("rd-psnr", "rd-ms-ssim", "time")
@@ -105,23 +108,26 @@ def test_plot_files(count: int) -> None:
                 assert image.convert("L").getextrema() == (0, 255)
         else:
             assert ElementTree.fromstring(data).tag.endswith("svg")
-    assert plots.plot_files(curves(count)) == files  # no dates, no random ids
+    assert plots.plot_files(curves(count), ALL) == files  # no dates, no random ids
 
 
 def test_no_plot_without_figures() -> None:
-    assert set(plots.figures(curves(2, ms_ssim=False))) == {"rd-psnr", "time"}
-    assert set(plots.figures([c for c in curves(4) if not c.measured])) == {"rd-psnr", "rd-ms-ssim"}
+    assert set(plots.figures(curves(2, ms_ssim=False), ALL)) == {"rd-psnr", "time"}
+    assert set(plots.figures([c for c in curves(4) if not c.measured], ALL)) == {
+        "rd-psnr",
+        "rd-ms-ssim",
+    }
 
 
 def test_measured_curves_differ_in_colour_and_marker() -> None:
     many = [Curve(str(i), "measured", curves(1)[0].points) for i in range(8)]
-    lines = plots.figures(many)["rd-psnr"].axes[0].get_lines()
+    lines = plots.figures(many, ALL)["rd-psnr"].axes[0].get_lines()
     assert len({line.get_color() for line in lines}) == 8
     assert len({line.get_marker() for line in lines}) == 8
 
 
 def test_inline_svg_shares_a_page() -> None:
-    figures = plots.inline_svg(curves(3))
+    figures = plots.inline_svg(curves(3), ALL)
     text = "".join(figures.values())
     ids = re.findall(r'\bid="([^"]+)"', text)
     assert len(set(ids)) == len(ids)
@@ -137,13 +143,13 @@ def test_inline_svg_shares_a_page() -> None:
 def test_versions_are_near_the_size_and_lossless_copies(draw: Draw) -> None:
     noise = np.random.default_rng(1).integers(0, 30, (90, 120, 3), dtype=np.uint8)
     pixels = np.asarray(draw(120, 90)) // 2 + noise
-    codecs = [classical("jpeg"), classical("jpeg2000")]
-    shown, failures = viewer.at_sizes("x.png", pixels, codecs, (1.5, 3))
+    codecs = [rival("jpeg"), rival("jpeg2000")]
+    shown, failures = viewer.at_sizes("x.png", pixels, codecs, (1.5, 3), ALL)
     assert not failures
     assert np.array_equal(pixels_of(shown.uri), pixels)
     assert [label for label, _ in shown.sizes] == ["1.5 bpp, 2,025 B", "3 bpp, 4,050 B"]
     for size, (_, versions) in zip((2025, 4050), shown.sizes, strict=True):
-        assert [v.codec for v in versions] == ["jpeg", "jpeg2000"]
+        assert [v.codec for v in versions] == ["jpeg-420", "jpeg2000"]
         assert all(abs(v.bytes / size - 1) < 0.25 for v in versions)
         assert all(v.bpp == 8 * v.bytes / (120 * 90) for v in versions)
     best = shown.sizes[1][1][0]
@@ -166,12 +172,12 @@ def test_a_large_picture_is_cropped_to_its_middle() -> None:
 def test_page_is_self_contained_and_escaped(draw: Draw) -> None:
     name = '</script><script>alert(1)</script>{{js}} "x"'
     pixels = np.asarray(draw(40, 30))
-    shown, _ = viewer.at_sizes(name, pixels, [classical("jpeg")], (2,))
+    shown, _ = viewer.at_sizes(name, pixels, [rival("jpeg")], (2,), ALL)
     text = page.build(
         title="a <b>{{data}}",
         intro="c & d",
         pictures=[shown],
-        plots=plots.inline_svg(curves(2)),
+        plots=plots.inline_svg(curves(2), ALL),
         tables=[Table("t <i>", [("h", "n"), ("<u>", "1")], 1)],
     )
     found = Tags(text)
@@ -207,12 +213,13 @@ def test_compare(command: Command, draw: Draw, tmp_path: Path, tiny_weights: Pat
     code, out, err = command("compare", "a.png", "a.bin", "b.jpg", "c.webp")
     assert (code, err) == (0, "")
     head, _, binary, jpeg, webp = (line.split() for line in out.splitlines())
-    assert head == ["file", "bytes", "bpp", "PSNR", "dB", "MS-SSIM"]
+    assert head == ["file", "bytes", "bpp", "PSNR", "dB", "MS-SSIM", "SSIMULACRA2"]
     assert binary[:2] == ["a.bin", str(Path("a.bin").stat().st_size)]
     assert jpeg[:2] == ["b.jpg", str(Path("b.jpg").stat().st_size)]
     assert 20 < float(jpeg[3]) < 60
     assert 0.8 < float(jpeg[4]) < 1
-    assert webp[3:] == ["lossless", "1.00000"]
+    assert webp[3:] == ["lossless", "1.00000", "100.00"]
+    assert float(jpeg[5]) < 100
 
     code, out, _ = command("compare", "a.png", "b.jpg", "--json")
     record = json.loads(out)

@@ -14,13 +14,16 @@ import pytest
 from PIL import Image
 from playwright.sync_api import ConsoleMessage, Page, sync_playwright
 
-from bitcodec.evaluate.codecs import classical
+from bitcodec.evaluate.metrics import chosen
+from bitcodec.evaluate.rivals import rival
+from bitcodec.evaluate.worst import Losses
 from bitcodec.report import page, viewer
 
 CHROMIUM = shutil.which("chromium")
 pytestmark = pytest.mark.skipif(
     CHROMIUM is None, reason="Debian's package chromium is not installed"
 )
+METRICS = chosen(("psnr", "ms-ssim", "ssimulacra2"))
 READY = "document.getElementById('viewer').dataset.state === 'ready'"
 _FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage", "--hide-scrollbars"]
 
@@ -68,14 +71,18 @@ class Browser:
 @pytest.fixture(scope="module")
 def report(tmp_path_factory: pytest.TempPathFactory, draw: Callable[..., Image.Image]) -> Path:
     """A page with two pictures, one much taller than wide."""
-    codecs = [classical("jpeg"), classical("webp"), classical("jpeg2000")]
+    codecs = [rival("jpeg"), rival("webp"), rival("jpeg2000")]
     shown = [
-        viewer.at_sizes(name, np.asarray(draw(*size)), codecs, (0.8, 2))[0]
+        viewer.at_sizes(name, np.asarray(draw(*size)), codecs, (0.8, 2), METRICS)[0]
         for name, size in (("wide.png", (240, 160)), ("tall.png", (90, 300)))
     ]
     path = tmp_path_factory.mktemp("page") / "report.html"
     table = page.Table("numbers", [("codec", *("a column",) * 9), ("x", *("123456",) * 9)], 1)
-    text = page.build(title="A report", intro="Of pictures.", pictures=shown, tables=[table])
+    worst = (("tall.png", -12.3), ("elsewhere.png", 4.0))
+    losses = [Losses("ssimulacra2", "webp-m6", "jpeg2000", 1.5, worst)]
+    text = page.build(
+        title="A report", intro="Of pictures.", pictures=shown, tables=[table], losses=losses
+    )
     path.write_text(text, encoding="utf-8")
     return path
 
@@ -132,10 +139,21 @@ def test_pictures_decode_and_figures_stand_beside(browser: Browser) -> None:
     assert browser.js("document.getElementById('picture').length") == 2
     assert browser.js("document.getElementById('left').length") == 3
     cells = browser.js("[...document.querySelectorAll('#numbers td')].map((e) => e.textContent)")
-    assert cells[::3] == ["setting", "bytes", "bpp", "PSNR dB", "MS-SSIM"]
+    assert cells[::3] == ["setting", "bytes", "bpp", "PSNR dB", "MS-SSIM", "SSIMULACRA2"]
     assert int(cells[4].replace(",", "")) > 100
     assert 15 < float(cells[10]) < 60
     assert "240×160" in browser.js("document.getElementById('status').textContent")
+
+
+def test_a_button_shows_a_worst_picture_beside_the_rival(browser: Browser) -> None:
+    assert "-12.3 %" in browser.js("document.getElementById('worst').textContent")
+    assert browser.js("document.querySelectorAll('[data-picture]').length") == 1
+    browser.js("document.querySelector('[data-picture]').click()")
+    browser.wait(f"{READY} && document.getElementById('image-left').naturalWidth === 90")
+    tags = browser.js(
+        "['left', 'right'].map((s) => document.getElementById('tag-' + s).textContent)"
+    )
+    assert tags == ["webp-m6", "jpeg2000"]
 
 
 def test_dragging_moves_the_divider(browser: Browser) -> None:
@@ -182,18 +200,18 @@ def test_keyboard(browser: Browser) -> None:
     assert divider(browser) == pytest.approx(0.48)
     tag = "document.getElementById('tag-left').textContent"
     hidden = "document.getElementById('clip-original').hidden"
-    assert (browser.js(tag), browser.js(hidden)) == ("jpeg", True)
+    assert (browser.js(tag), browser.js(hidden)) == ("jpeg-420", True)
     browser.keyboard.down("o")
     assert (browser.js(tag), browser.js(hidden)) == ("original", False)
     browser.keyboard.up("o")
-    assert (browser.js(tag), browser.js(hidden)) == ("jpeg", True)
+    assert (browser.js(tag), browser.js(hidden)) == ("jpeg-420", True)
     browser.keyboard.press("x")
-    browser.wait(f"{READY} && {tag} === 'webp'")
+    browser.wait(f"{READY} && {tag} === 'webp-m6'")
     browser.keyboard.press("s")
     browser.wait(f"{READY} && document.getElementById('size').selectedIndex === 1")
     browser.keyboard.press("n")
     browser.wait(f"{READY} && document.getElementById('image-left').naturalWidth === 90")
-    assert browser.js(tag) == "webp"  # the choice is kept
+    assert browser.js(tag) == "webp-m6"  # the choice is kept
 
 
 def test_zoom_to_pixels_and_move(browser: Browser) -> None:

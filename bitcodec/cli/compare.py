@@ -3,21 +3,33 @@
 from __future__ import annotations
 
 import json
+import math
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from bitcodec.cli.complete import complete_files
+from bitcodec.cli.lists import words
 from bitcodec.cli.options import device_option, quiet_option
 from bitcodec.errors import BitcodecError, FileError, ImageError, printable
 from bitcodec.files import atomic_write, read_file
+
+if TYPE_CHECKING:
+    from bitcodec.evaluate.metrics import Metric
 
 
 @click.command("compare")
 @click.argument("original", metavar="A.png", shell_complete=complete_files)
 @click.argument(
     "files", metavar="B.bin [C.jpg ...]", nargs=-1, required=True, shell_complete=complete_files
+)
+@click.option(
+    "--metrics",
+    metavar="LIST",
+    default="psnr,ms-ssim,ssimulacra2",
+    show_default=True,
+    help="What to judge by; also butteraugli, whose program must be installed.",
 )
 @click.option("-o", "--output", metavar="PAGE.html", help="Also write a page to look at them in.")
 @click.option("-f", "--force", is_flag=True, help="Overwrite the page.")
@@ -27,6 +39,7 @@ from bitcodec.files import atomic_write, read_file
 def compare_command(
     original: str,
     files: tuple[str, ...],
+    metrics: str,
     output: str | None,
     force: bool,
     device: str,
@@ -35,7 +48,7 @@ def compare_command(
 ) -> int:
     """Compare files with their original.
 
-    Prints bytes, bpp, PSNR and MS-SSIM of every file. Files are .bin or of any
+    Prints bytes, bpp, PSNR, MS-SSIM and SSIMULACRA2 of every file. Files are .bin or of any
     format that Pillow reads, and as wide and high as the original.
 
     \b
@@ -44,26 +57,33 @@ def compare_command(
       bitcodec compare photo.png photo.bin photo.jpg -o look.html
     """
     from bitcodec.evaluate import tables
+    from bitcodec.evaluate.metrics import Scorer, chosen
 
+    judges = chosen(words(metrics))
     if output and Path(output).exists() and not force:
         raise FileError(f"{printable(output)}: exists already (-f overwrites it)")
     pixels = _original(original)
+    score = Scorer(pixels, judges)
     names, versions, errors = [], [], []
     for file in files:
         try:
-            versions.append(_version(pixels, file, device, embed=output is not None))
+            versions.append(_version(pixels, score, file, device, embed=output is not None))
             names.append(file)
         except BitcodecError as error:
             errors.append(error)
             click.echo(f"bitcodec: error: {printable(file)}: {error}", err=True)
     if as_json:
         for file, item in zip(names, versions, strict=True):
-            fields = {k: v for k, v in vars(item).items() if k not in ("codec", "uri")}
-            click.echo(json.dumps({"file": file, **fields}))
+            scores = {
+                name: None if value is None or math.isinf(value) else value
+                for name, value in item.scores.items()
+            }
+            record = {"file": file, "setting": item.setting, "bytes": item.bytes}
+            click.echo(json.dumps({**record, "bpp": item.bpp, **scores}))
     elif versions and not quiet:
-        click.echo(tables.text_table(_table(versions), 1))
+        click.echo(tables.text_table(_table(versions, judges), 1))
     if output and versions:
-        _write_page(output, original, pixels, versions, force)
+        _write_page(output, original, pixels, versions, judges, force)
     return 0 if not errors else errors[0].exit_code if len(files) == 1 else 1
 
 
@@ -76,7 +96,7 @@ def _original(path: str) -> Any:
         raise type(error)(f"{printable(path)}: {error}") from error
 
 
-def _version(pixels: Any, path: str, device: str, *, embed: bool) -> Any:
+def _version(pixels: Any, score: Any, path: str, device: str, *, embed: bool) -> Any:
     from bitcodec.picture.images import open_picture
     from bitcodec.report import viewer
 
@@ -88,8 +108,9 @@ def _version(pixels: Any, path: str, device: str, *, embed: bool) -> Any:
     if decoded.shape != pixels.shape:
         (height, width), (h, w) = pixels.shape[:2], decoded.shape[:2]
         raise ImageError(f"is {w}x{h}, the original {width}x{height}")
-    name = printable(path)
-    return viewer.version(pixels, decoded, codec=name, setting=setting, size=len(data), embed=embed)
+    return viewer.version(
+        pixels, decoded, score, codec=printable(path), setting=setting, size=len(data), embed=embed
+    )
 
 
 def _decode(data: bytes, device: str) -> tuple[Any, str]:
@@ -102,22 +123,28 @@ def _decode(data: bytes, device: str) -> tuple[Any, str]:
     return np.asarray(image.convert("RGB")), f"{info.model or 'bitcodec'}, rate {info.rate}"
 
 
-def _table(versions: list[Any]) -> list[tuple[str, ...]]:
-    rows: list[tuple[str, ...]] = [("file", "bytes", "bpp", "PSNR dB", "MS-SSIM")]
+def _table(versions: list[Any], metrics: tuple[Metric, ...]) -> list[tuple[str, ...]]:
+    rows: list[tuple[str, ...]] = [("file", "bytes", "bpp", *(m.title for m in metrics))]
     rows.extend(
         (
             item.codec,
             str(item.bytes),
             f"{item.bpp:.4f}",
-            "lossless" if item.psnr is None else f"{item.psnr:.2f}",
-            "-" if item.ms_ssim is None else f"{item.ms_ssim:.5f}",
+            *(metric.text(item.scores[metric.name]) for metric in metrics),
         )
         for item in versions
     )
     return rows
 
 
-def _write_page(output: str, original: str, pixels: Any, versions: list[Any], force: bool) -> None:
+def _write_page(
+    output: str,
+    original: str,
+    pixels: Any,
+    versions: list[Any],
+    metrics: tuple[Metric, ...],
+    force: bool,
+) -> None:
     from bitcodec.report import page, viewer
 
     name = printable(Path(original).name)
@@ -126,7 +153,7 @@ def _write_page(output: str, original: str, pixels: Any, versions: list[Any], fo
         title=f"bitcodec compare: {name}",
         intro="PSNR is over RGB. The files need not be of one size: look at the bytes.",
         pictures=[picture],
-        tables=[page.Table("Files", _table(versions), 1)],
+        tables=[page.Table("Files", _table(versions, metrics), 1)],
     )
     try:
         atomic_write(output, text.encode(), overwrite=force)

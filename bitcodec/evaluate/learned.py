@@ -1,12 +1,13 @@
-"""bitcodec itself behind the :class:`~bitcodec.evaluate.codecs.Codec` protocol."""
+"""bitcodec itself behind the :class:`~bitcodec.evaluate.codecs.MeasuredCodec` protocol."""
 
 from __future__ import annotations
 
 import functools
 import hashlib
+import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 
@@ -59,6 +60,7 @@ class LearnedCodec:
         device: str = "auto",
     ) -> None:
         self._model = api.load_model(model, device=device)
+        self._recipe: dict[str, Any] = {"model": str(model), "effort": effort, "device": device}
         self._options: dict[str, Any] = {} if effort is None else {"effort": effort}
         effort_text = "default effort" if effort is None else f"effort {effort}"
         self.name: str = (self._model.name or "unnamed") + (
@@ -90,6 +92,22 @@ class LearnedCodec:
         source = Source.of(data)
         source.check()
         return np.asarray(to_pil(decode(source, self._model).picture).convert("RGB"))
+
+    @property
+    def recipe(self) -> dict[str, Any]:
+        """As :meth:`bitcodec.evaluate.codecs.MeasuredCodec.recipe`."""
+        return self._recipe
+
+    def command(
+        self, what: Literal["encode", "decode"], source: Path, target: Path, setting: Setting
+    ) -> list[str]:
+        """`bitcodec encode` or `bitcodec decode`."""
+        line = [sys.executable, "-m", "bitcodec", what, str(source), str(target), "-f", "--quiet"]
+        line += ["-m", self._recipe["model"], "--device", self._recipe["device"]]
+        if what == "encode":
+            line += [f"--{setting.kind}", f"{setting.value:g}"]
+            line += [f"--effort={self._recipe['effort']}"] if self._options else []
+        return line
 
     def fit(self, pixels: Pixels, size: int) -> tuple[Setting, bytes]:
         """The largest file of at most ``size`` bytes; TargetError where there is none."""

@@ -10,10 +10,11 @@ from __future__ import annotations
 import csv
 import io
 import threading
-from dataclasses import astuple, dataclass, fields
+from dataclasses import dataclass, fields
 from pathlib import Path
 
 from bitcodec.errors import FileError
+from bitcodec.evaluate.metrics import METRICS, Scores
 
 __all__ = ["Key", "Row", "RowStore"]
 
@@ -31,8 +32,7 @@ class Row:
         codec, identity, setting: as in :class:`bitcodec.evaluate.codecs.Codec`.
         bytes: length of the whole compressed file.
         bpp: 8 bytes / (width height).
-        psnr: dB, of the 8-bit RGB samples; inf where nothing was lost.
-        ms_ssim: 0 to 1; None for a picture too small for it.
+        scores: by metric; PSNR is inf where nothing was lost, None is for a picture too small.
         encode_s, decode_s: seconds, by the wall clock.
         jobs: how many pictures were worked on at a time: times of different ones don't compare.
     """
@@ -46,8 +46,7 @@ class Row:
     setting: str
     bytes: int
     bpp: float
-    psnr: float
-    ms_ssim: float | None
+    scores: Scores
     encode_s: float
     decode_s: float
     jobs: int
@@ -58,13 +57,19 @@ class Row:
         return (self.picture, self.sha256, self.codec, self.identity, self.setting)
 
 
-_NAMES = tuple(field.name for field in fields(Row))
+_FIELDS = tuple(field.name for field in fields(Row) if field.name != "scores")
+_NAMES = (*_FIELDS, *METRICS)
+_TOO_SMALL = "none"  # in the file; an empty cell is a metric that was not asked for
 
 
 def _to_line(row: Row) -> str:
     stream = io.StringIO()
-    values = ["" if value is None else value for value in astuple(row)]
-    csv.writer(stream, lineterminator="\n").writerow(values)
+    scores = (
+        (_TOO_SMALL if row.scores[name] is None else row.scores[name]) if name in row.scores else ""
+        for name in METRICS
+    )
+    values = [getattr(row, name) for name in _FIELDS]
+    csv.writer(stream, lineterminator="\n").writerow([*values, *scores])
     return stream.getvalue()
 
 
@@ -80,8 +85,11 @@ def _from_cells(cells: list[str]) -> Row:
         setting=cell["setting"],
         bytes=int(cell["bytes"]),
         bpp=float(cell["bpp"]),
-        psnr=float(cell["psnr"]),
-        ms_ssim=float(cell["ms_ssim"]) if cell["ms_ssim"] else None,
+        scores={
+            name: None if cell[name] == _TOO_SMALL else float(cell[name])
+            for name in METRICS
+            if cell[name]
+        },
         encode_s=float(cell["encode_s"]),
         decode_s=float(cell["decode_s"]),
         jobs=int(cell["jobs"]),

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import os
+import sys
 import threading
 import time
 from collections.abc import Callable, Sequence
@@ -12,11 +14,10 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from bitcodec.errors import BitcodecError, FileError, one_line
-from bitcodec.evaluate.codecs import MeasuredCodec, Pixels, Setting, require
-from bitcodec.evaluate.msssim import ms_ssim
+from bitcodec.evaluate.codecs import MeasuredCodec, Pixels, Setting
+from bitcodec.evaluate.metrics import Metric, Scorer
 from bitcodec.evaluate.rows import Row, RowStore
 from bitcodec.files import read_file
-from bitcodec.picture import metrics
 from bitcodec.picture.images import open_picture
 
 __all__ = ["Failure", "Job", "Outcome", "load_pixels", "measure", "run"]
@@ -64,8 +65,17 @@ def load_pixels(path: Path) -> tuple[Pixels, str]:
     return open_picture(data).rgb, hashlib.sha256(data).hexdigest()[:16]
 
 
-def measure(pixels: Pixels, codec: MeasuredCodec, setting: Setting, *, name: str, sha: str) -> Row:
-    """Encode and decode once, in this thread, and compare. Raises what the codec raises."""
+def measure(
+    pixels: Pixels, codec: MeasuredCodec, setting: Setting, score: Scorer, *, name: str, sha: str
+) -> Row:
+    """Encode and decode once, in this thread, and compare. Raises what the codec raises.
+
+    Args:
+        pixels: (H, W, 3) uint8.
+        codec, setting: to measure.
+        score: of ``pixels``.
+        name, sha: of the picture, for the row.
+    """
     start = time.perf_counter()
     data = codec.encode(pixels, setting)
     encoded = time.perf_counter()
@@ -84,8 +94,7 @@ def measure(pixels: Pixels, codec: MeasuredCodec, setting: Setting, *, name: str
         setting=setting.label,
         bytes=len(data),
         bpp=8 * len(data) / (width * height),
-        psnr=metrics.psnr(pixels, back),
-        ms_ssim=ms_ssim(pixels, back),
+        scores=score(back),
         encode_s=round(encoded - start, 6),
         decode_s=round(decoded - encoded, 6),
         jobs=1,
@@ -98,11 +107,13 @@ class _Run:
     def __init__(
         self,
         codecs: Sequence[MeasuredCodec],
+        metrics: Sequence[Metric],
         store: RowStore,
         jobs: int,
         advance: Callable[[int], None],
     ) -> None:
-        self.codecs, self.store, self.jobs, self.advance = codecs, store, jobs, advance
+        self.codecs, self.metrics, self.store = codecs, metrics, store
+        self.jobs, self.advance = jobs, advance
         self.stop = threading.Event()
         self.count = sum(len(codec.settings) for codec in codecs)
 
@@ -115,11 +126,12 @@ class _Run:
             self.advance(self.count)
             outcome.failures.append(Failure(job.name, "", "", one_line(error)))
             return outcome
+        score = functools.cache(lambda: Scorer(pixels, self.metrics))  # not if all is known
         for codec in self.codecs:
             for setting in codec.settings:
                 if self.stop.is_set():
                     return outcome
-                self._one(outcome, job.name, sha, pixels, codec, setting)
+                self._one(outcome, job.name, sha, pixels, codec, setting, score)
                 self.advance(1)
         return outcome
 
@@ -131,20 +143,22 @@ class _Run:
         pixels: Pixels,
         codec: MeasuredCodec,
         setting: Setting,
+        score: Callable[[], Scorer],
     ) -> None:
-        row = self.store.get((name, sha, codec.name, codec.identity, setting.label))
-        if row is not None:
+        known = self.store.get((name, sha, codec.name, codec.identity, setting.label))
+        if known is not None and all(metric.name in known.scores for metric in self.metrics):
             outcome.reused += 1
-            outcome.rows.append(row)
+            outcome.rows.append(known)
             return
         try:
-            row = measure(pixels, codec, setting, name=name, sha=sha)
+            row = measure(pixels, codec, setting, score(), name=name, sha=sha)
         except FileError:
             raise
         except Exception as error:  # a rival's library may raise anything; the others go on
             outcome.failures.append(Failure(name, codec.name, setting.label, one_line(error)))
             return
-        row = replace(row, jobs=self.jobs)
+        before = known.scores if known is not None else {}
+        row = replace(row, jobs=self.jobs, scores={**before, **row.scores})
         self.store.add(row)
         outcome.rows.append(row)
 
@@ -154,6 +168,7 @@ def run(
     codecs: Sequence[MeasuredCodec],
     store: RowStore,
     *,
+    metrics: Sequence[Metric],
     jobs: int = 1,
     advance: Callable[[int], None] = lambda count: None,
 ) -> Outcome:
@@ -163,6 +178,7 @@ def run(
         pictures: with unique names.
         codecs: with unique names.
         store: gets every row as soon as it is known.
+        metrics: to compute; a known row that lacks one is measured again.
         jobs: pictures worked on at a time, in threads. Times are worth comparing only with 1.
         advance: called with the number of measurements done since its last call, from any thread.
 
@@ -173,7 +189,7 @@ def run(
     names = [codec.name for codec in codecs]
     if len(set(names)) < len(names):
         raise BitcodecError(f"two codecs of one name: {', '.join(names)}")
-    state = _Run(codecs, store, jobs, advance)
+    state = _Run(codecs, metrics, store, jobs, advance)
     if jobs <= 1:
         parts = [state.picture(job) for job in pictures]
     else:
@@ -187,10 +203,11 @@ def run(
 
 
 def _run_threads(state: _Run, pictures: Sequence[Job]) -> list[Outcome]:
-    torch = require("torch", "torch", "MS-SSIM")
-    before = torch.get_num_threads()
     # Each picture has its thread already: more threads inside would only wait for one another.
-    torch.set_num_threads(max(1, (os.cpu_count() or 1) // state.jobs))
+    torch = sys.modules.get("torch")
+    before = torch.get_num_threads() if torch else 0
+    if torch:
+        torch.set_num_threads(max(1, (os.cpu_count() or 1) // state.jobs))
     pool = ThreadPoolExecutor(state.jobs)
     try:
         futures: list[Future[Outcome]] = [pool.submit(state.picture, job) for job in pictures]
@@ -203,4 +220,5 @@ def _run_threads(state: _Run, pictures: Sequence[Job]) -> list[Outcome]:
     finally:
         state.stop.set()
         pool.shutdown(wait=True, cancel_futures=True)
-        torch.set_num_threads(before)
+        if torch:
+            torch.set_num_threads(before)

@@ -4,19 +4,26 @@ from __future__ import annotations
 
 import json
 import math
-import warnings
 from collections import defaultdict
-from collections.abc import Callable, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from bitcodec.errors import BitcodecError, FileError
 from bitcodec.evaluate.codecs import require
-from bitcodec.evaluate.msssim import ms_ssim_db
+from bitcodec.evaluate.metrics import METRICS, Metric, Scores
 from bitcodec.evaluate.rows import Row
 
-__all__ = ["BdRate", "Curve", "Point", "bd_rate", "load_anchors", "mean_curves"]
+__all__ = [
+    "BdRate",
+    "Curve",
+    "Point",
+    "bd_rates",
+    "common_range",
+    "load_anchors",
+    "mean_curves",
+]
 
 
 @dataclass(frozen=True)
@@ -26,16 +33,15 @@ class Point:
     Attributes:
         setting: "" for a published point.
         bpp: mean of the pictures' bits per pixel.
-        psnr: mean of the pictures' PSNR in RGB, dB; None where it was not published.
-        ms_ssim: mean over the pictures large enough for it; None where there is none.
+        scores: by metric, the mean of the pictures' values, over those large enough for it; None
+            where there is none; of a published point only what was published.
         bytes: mean file length; None for a published point, as the seconds are.
         encode_s, decode_s: seconds per megapixel.
     """
 
     setting: str
     bpp: float
-    psnr: float | None
-    ms_ssim: float | None
+    scores: Scores
     bytes: float | None = None
     encode_s: float | None = None
     decode_s: float | None = None
@@ -57,14 +63,22 @@ class Curve:
 
 @dataclass(frozen=True)
 class BdRate:
-    """Bits saved (negative) or spent against the anchor at equal quality, in percent.
+    """Bits saved (negative) or spent against the anchor at equal quality, in percent, by metric.
 
-    None where the curves do not overlap or have fewer than two points.
+    Attributes:
+        name: of the curve.
+        curve: of the mean curve. None where it does not overlap the anchor's or has under 2 points.
+        pictures: of each picture, by its name; pictures that have none are left out.
     """
 
     name: str
-    psnr: float | None
-    ms_ssim: float | None
+    curve: Mapping[str, float | None]
+    pictures: Mapping[str, Mapping[str, float]]
+
+    def mean(self, metric: str) -> float | None:
+        """Mean over the pictures that have one; None where none has."""
+        values = self.pictures.get(metric, {})
+        return math.fsum(values.values()) / len(values) if values else None
 
 
 def _mean(values: Sequence[float]) -> float:
@@ -72,13 +86,16 @@ def _mean(values: Sequence[float]) -> float:
 
 
 def _point(setting: str, rows: Sequence[Row]) -> Point:
-    similar = [row.ms_ssim for row in rows if row.ms_ssim is not None]
+    scores: dict[str, float | None] = {}
+    for name in METRICS:
+        if all(name in row.scores for row in rows):
+            values = [value for row in rows if (value := row.scores[name]) is not None]
+            scores[name] = _mean(values) if values else None
     megapixels = math.fsum(row.width * row.height for row in rows) / 1e6
     return Point(
         setting=setting,
         bpp=_mean([row.bpp for row in rows]),
-        psnr=_mean([row.psnr for row in rows]),
-        ms_ssim=_mean(similar) if similar else None,
+        scores=scores,
         bytes=_mean([row.bytes for row in rows]),
         encode_s=math.fsum(row.encode_s for row in rows) / megapixels,
         decode_s=math.fsum(row.decode_s for row in rows) / megapixels,
@@ -131,8 +148,7 @@ def _published(name: str, entry: dict[str, Any]) -> Curve:
         Point(
             setting="",
             bpp=float(point["bpp"]),
-            psnr=_maybe(point["psnr_rgb"]),
-            ms_ssim=_maybe(point.get("ms_ssim")),
+            scores={"psnr": _maybe(point["psnr_rgb"]), "ms-ssim": _maybe(point.get("ms_ssim"))},
         )
         for point in entry["points"]
     ]
@@ -140,43 +156,86 @@ def _published(name: str, entry: dict[str, Any]) -> Curve:
     return Curve(name, str(entry["source"]), tuple(points))
 
 
-def bd_rate(anchor: Curve, test: Curve) -> BdRate:
-    """Bjøntegaard delta rate of ``test`` against ``anchor`` for both measures.
+def bd_rates(
+    curves: Sequence[Curve], anchor: Curve, rows: Sequence[Row], metrics: Sequence[Metric]
+) -> list[BdRate]:
+    """Bjøntegaard delta rates of every other curve against ``anchor``.
 
-    By the package bjontegaard, piecewise cubic (PCHIP) through all points over the range that both
-    curves cover; MS-SSIM in dB, since its raw scale would weigh the low end almost alone.
-    Raises BitcodecError where bjontegaard is not installed.
+    Piecewise cubic (PCHIP, by SciPy) through the logarithms of all rates. The range of quality is
+    what two curves both cover, but for SSIMULACRA2 what all measured ones cover, if they overlap:
+    the low end reaches below 0 there, where the score means little, and further for some codecs.
+    MS-SSIM is in dB, since its raw scale would weigh the low end almost alone.
+    Raises BitcodecError where SciPy is not installed.
     """
-    library = require("bjontegaard", "bjontegaard", "BD-rate")
-    return BdRate(
-        test.name,
-        psnr=_delta(library, anchor, test, lambda point: point.psnr),
-        ms_ssim=_delta(
-            library,
-            anchor,
-            test,
-            lambda point: None if point.ms_ssim is None else ms_ssim_db(point.ms_ssim),
-        ),
-    )
+    others = [curve for curve in curves if curve is not anchor]
+    whole = {metric.name: _against(anchor, others, curves, metric) for metric in metrics}
+    each: dict[str, dict[str, dict[str, float]]] = defaultdict(lambda: defaultdict(dict))
+    for picture in dict.fromkeys(row.picture for row in rows):
+        own = {c.name: c for c in mean_curves([row for row in rows if row.picture == picture])}
+        if (base := own.pop(anchor.name, None)) is None:
+            continue
+        tests, every = list(own.values()), [base, *own.values()]
+        for metric in metrics:
+            for name, value in _against(base, tests, every, metric).items():
+                if value is not None:
+                    each[name][metric.name][picture] = value
+    return [
+        BdRate(
+            curve.name,
+            {metric.name: whole[metric.name][curve.name] for metric in metrics},
+            {metric: dict(values) for metric, values in each[curve.name].items()},
+        )
+        for curve in others
+    ]
+
+
+def common_range(curves: Sequence[Curve], metric: Metric) -> tuple[float, float] | None:
+    """The values of ``metric.scale`` that all measured curves cover; None where there are none."""
+    sides = [_side(curve, metric) for curve in curves if curve.measured]
+    ends = [(side[0][1], side[-1][1]) for side in sides if len(side) > 1]
+    if not ends:
+        return None
+    low, high = max(end[0] for end in ends), min(end[1] for end in ends)
+    return (low, high) if low < high else None
+
+
+def _against(
+    anchor: Curve, tests: Sequence[Curve], curves: Sequence[Curve], metric: Metric
+) -> dict[str, float | None]:
+    limits = common_range(curves, metric) if metric.name == "ssimulacra2" else None
+    base = _side(anchor, metric)
+    return {test.name: _delta(base, _side(test, metric), limits) for test in tests}
+
+
+def _side(curve: Curve, metric: Metric) -> list[tuple[float, float]]:
+    """(bpp, quality) pairs, both rising."""
+    pairs = [
+        (point.bpp, metric.scale(value))
+        for point in curve.points
+        if (value := point.scores.get(metric.name)) is not None
+    ]
+    return _rising([pair for pair in pairs if math.isfinite(pair[1])])
 
 
 def _delta(
-    library: Any, anchor: Curve, test: Curve, value: Callable[[Point], float | None]
+    base: list[tuple[float, float]],
+    test: list[tuple[float, float]],
+    limits: tuple[float, float] | None,
 ) -> float | None:
-    sides = [
-        [(point.bpp, v) for point in curve.points if (v := value(point)) is not None]
-        for curve in (anchor, test)
-    ]
-    sides = [_rising([pair for pair in side if math.isfinite(pair[1])]) for side in sides]
-    if min(len(side) for side in sides) < 2:
+    if min(len(base), len(test)) < 2:
         return None
-    (r1, d1), (r2, d2) = (zip(*side, strict=True) for side in sides)
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # "do not overlap" comes back as NaN as well
-        delta = library.bd_rate(
-            r1, d1, r2, d2, method="pchip", require_matching_points=False, min_overlap=0
-        )
-    return float(delta) if math.isfinite(delta) else None
+    low, high = max(base[0][1], test[0][1]), min(base[-1][1], test[-1][1])
+    if limits is not None:
+        low, high = max(low, limits[0]), min(high, limits[1])
+    if low >= high:
+        return None
+    interpolate = require("scipy.interpolate", "scipy", "BD-rate").PchipInterpolator
+    total = 0.0
+    for sign, side in ((1, test), (-1, base)):
+        rates, qualities = zip(*side, strict=True)
+        curve = interpolate(qualities, [math.log(rate) for rate in rates])
+        total += sign * float(curve.integrate(low, high))
+    return 100 * math.expm1(total / (high - low))
 
 
 def _rising(side: list[tuple[float, float]]) -> list[tuple[float, float]]:

@@ -36,7 +36,6 @@
       layers[side].alt = `${picture().name}, ${v.codec}, ${v.bytes} bytes`;
     }
     layers.original.alt = `${picture().name}, original`;
-    const text = (value, digits, none) => (value === null ? none : value.toFixed(digits));
     const row = (name, x, y, p, q) => {
       const tr = document.createElement("tr");
       [name, x, y].forEach((content, i) => {
@@ -48,13 +47,11 @@
       });
       return tr;
     };
-    const psnr = (v) => (v.psnr === null ? Infinity : v.psnr);
     $("numbers").tBodies[0].replaceChildren(
       row("setting", a.setting, b.setting, 0, 0),
       row("bytes", a.bytes.toLocaleString("en"), b.bytes.toLocaleString("en"), 0, 0),
       row("bpp", a.bpp.toFixed(4), b.bpp.toFixed(4), 0, 0),
-      row("PSNR dB", text(a.psnr, 2, "lossless"), text(b.psnr, 2, "lossless"), psnr(a), psnr(b)),
-      row("MS-SSIM", text(a.ms_ssim, 5, "–"), text(b.ms_ssim, 5, "–"), a.ms_ssim ?? 0, b.ms_ssim ?? 0),
+      ...a.scores.map(([title, text, rank], i) => row(title, text, b.scores[i][1], rank, b.scores[i][2])),
     );
     const p = picture();
     const notes = [`${p.width}×${p.height}`];
@@ -199,6 +196,12 @@
     button.addEventListener("click", () => setZoom(Number(button.dataset.zoom)));
   $("original").addEventListener("click", () => { state.pinned = !state.pinned; place(); });
   $("swap").addEventListener("click", swap);
+  for (const button of document.querySelectorAll("[data-picture]"))
+    button.addEventListener("click", () => {
+      Object.assign(state, { picture: Number(button.dataset.picture), zoom: 0, left: button.dataset.left, right: button.dataset.right });
+      update();
+      viewer.scrollIntoView();
+    });
 
   const keys = {
     "+": () => stepZoom(1), "=": () => stepZoom(1), "-": () => stepZoom(-1), "−": () => stepZoom(-1),

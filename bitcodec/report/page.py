@@ -8,15 +8,14 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from importlib import resources
 
+from bitcodec.evaluate.metrics import METRICS
+from bitcodec.evaluate.worst import Losses
 from bitcodec.report.viewer import Shown
 
 __all__ = ["Table", "build"]
 
-_PLOT_TITLES = {
-    "rd-psnr": "Rate and PSNR",
-    "rd-ms-ssim": "Rate and MS-SSIM",
-    "time": "Rate and time",
-}
+_WORST = 3  # pictures by each metric
+_MOST = 1e9  # for what is infinite
 
 
 @dataclass(frozen=True)
@@ -35,6 +34,7 @@ def build(
     pictures: Sequence[Shown] = (),
     plots: Mapping[str, str] | None = None,
     tables: Sequence[Table] = (),
+    losses: Sequence[Losses] = (),
 ) -> str:
     """The page as text.
 
@@ -44,6 +44,7 @@ def build(
         pictures: of the viewer; without any, the page has no viewer.
         plots: <svg> elements by name, of :func:`bitcodec.report.plots.inline_svg`.
         tables: below the plots.
+        losses: where a codec does worst, with buttons for what the viewer has.
     """
     parts = {
         "title": html.escape(title),
@@ -52,6 +53,7 @@ def build(
         "js": _file("page.js") if pictures else "",
         "hidden": "" if pictures else "hidden",
         "data": _data(pictures),
+        "losses": _losses(losses, [picture.name for picture in pictures]),
         "plots": "\n".join(_plot(name, svg) for name, svg in (plots or {}).items()),
         "tables": "\n".join(_table(table) for table in tables),
     }
@@ -70,12 +72,48 @@ def _file(name: str) -> str:
 
 
 def _data(pictures: Sequence[Shown]) -> str:
-    text = json.dumps([asdict(picture) for picture in pictures], allow_nan=False)
+    content = [asdict(picture) for picture in pictures]
+    for picture in content:
+        for _, versions in picture["sizes"]:
+            for version in versions:
+                version["scores"] = [_score(*item) for item in version["scores"].items()]
+    text = json.dumps(content, allow_nan=False)
     return text.replace("<", "\\u003c")  # a file named "</script>" must not end the element
 
 
+def _score(name: str, value: float | None) -> tuple[str, str, float]:
+    """Title, text, and a finite number that rises with quality."""
+    metric = METRICS[name]
+    rank = -_MOST if value is None else metric.scale(value)
+    return metric.title, metric.text(value), max(-_MOST, min(_MOST, rank))
+
+
+def _losses(losses: Sequence[Losses], shown: Sequence[str]) -> str:
+    if not losses:
+        return ""
+    lines = "\n".join(f"<li>{_loss(loss, shown)}</li>" for loss in losses)
+    return f"<h2>Where {html.escape(losses[0].codec)} does worst</h2>\n<ul>\n{lines}\n</ul>"
+
+
+def _loss(loss: Losses, shown: Sequence[str]) -> str:
+    def picture(name: str, rate: float) -> str:
+        text = html.escape(name)
+        if name in shown:
+            sides = f'data-left="{html.escape(loss.codec)}" data-right="{html.escape(loss.rival)}"'
+            text = f'<button data-picture="{shown.index(name)}" {sides}>{text}</button>'
+        return f"{text} {rate:+.1f} %"
+
+    pictures = ", ".join(picture(*item) for item in loss.pictures[:_WORST])
+    return (
+        f"{METRICS[loss.metric].title.removesuffix(' dB')}: {html.escape(loss.rival)} needs "
+        f"{loss.mean:+.1f} % (mean of the pictures’ BD-rates); for {pictures}"
+    )
+
+
 def _plot(name: str, svg: str) -> str:
-    title = html.escape(_PLOT_TITLES.get(name, name))
+    metric = METRICS.get(name.removeprefix("rd-"))
+    kind = metric.title.removesuffix(" dB") if metric else name
+    title = html.escape(f"Rate and {kind}")
     return (
         f'<figure><figcaption>{title}</figcaption><div role="img" '
         f'aria-label="{title}, plot">{svg}</div></figure>'

@@ -8,12 +8,13 @@ dark pages.
 from __future__ import annotations
 
 import io
+import math
 import re
 from collections.abc import Callable, Sequence
 from typing import Any
 
 from bitcodec.evaluate.codecs import require
-from bitcodec.evaluate.msssim import ms_ssim_db
+from bitcodec.evaluate.metrics import Metric
 from bitcodec.evaluate.summary import Curve, Point
 
 __all__ = ["figures", "inline_svg", "plot_files"]
@@ -27,21 +28,20 @@ _SALT = "bitcodec"  # a fixed one makes the ids in an SVG the same each time
 _MAX_BPP = 2.2  # what users choose lies below; published curves go on to 5 bpp
 
 
-def figures(curves: Sequence[Curve], *, narrow: bool = False) -> dict[str, Any]:
-    """The figures by name: "rd-psnr", "rd-ms-ssim" if any curve has it, "time" if any is measured.
+def figures(
+    curves: Sequence[Curve], metrics: Sequence[Metric], *, narrow: bool = False
+) -> dict[str, Any]:
+    """The figures by name: "rd-" and a metric that any curve has, "time" if any is measured.
 
     ``narrow`` is for a column or a phone: larger type, and the legend below. Published curves are
     thin, grey and dashed. Raises BitcodecError where matplotlib is missing.
     """
     require("matplotlib", "matplotlib", "plotting")
-    result = {"rd-psnr": _rd(curves, "PSNR (RGB), dB", lambda point: point.psnr, narrow)}
-    if any(point.ms_ssim is not None for curve in curves for point in curve.points):
-        result["rd-ms-ssim"] = _rd(
-            curves,
-            "MS-SSIM, dB: −10 log₁₀(1 − MS-SSIM)",
-            lambda point: None if point.ms_ssim is None else ms_ssim_db(point.ms_ssim),
-            narrow,
-        )
+    result = {
+        f"rd-{metric.name}": _rd(curves, metric, narrow)
+        for metric in metrics
+        if any(p.scores.get(metric.name) is not None for c in curves for p in c.points)
+    }
     if any(curve.measured for curve in curves):
         result["time"] = _time([curve for curve in curves if curve.measured], narrow)
     return result
@@ -68,26 +68,23 @@ def _style(index: int, curve: Curve) -> dict[str, Any]:
     }
 
 
-def _rd(
-    curves: Sequence[Curve],
-    label: str,
-    value: Callable[[Point], float | None],
-    narrow: bool,
-) -> Any:
+def _rd(curves: Sequence[Curve], metric: Metric, narrow: bool) -> Any:
     figure = _figure(5.4, 4.2 + 0.11 * len(curves)) if narrow else _figure(8, 5.4)
     axes = figure.add_subplot()
     kinds = [curve.measured for curve in curves]
     for index, curve in enumerate(curves):
         pairs = [
-            (point.bpp, v)
+            (point.bpp, scaled)
             for point in curve.points
-            if (v := value(point)) is not None and v < float("inf") and point.bpp <= _MAX_BPP
+            if (value := point.scores.get(metric.name)) is not None
+            and math.isfinite(scaled := metric.scale(value))
+            and point.bpp <= _MAX_BPP
         ]
         if pairs:
             order = kinds[:index].count(curve.measured)
             x, y = zip(*pairs, strict=True)
             axes.plot(x, y, label=curve.name, **_style(order, curve))
-    _dress(axes, "bits per pixel", label)
+    _dress(axes, "bits per pixel", metric.axis)
     axes.set_xlim(left=0)
     if narrow:
         _legend_below(figure, axes, 2)
@@ -134,12 +131,12 @@ def _dress(axes: Any, x: str, y: str) -> None:
     axes.spines[["top", "right"]].set_visible(False)
 
 
-def plot_files(curves: Sequence[Curve]) -> dict[str, bytes]:
+def plot_files(curves: Sequence[Curve], metrics: Sequence[Metric]) -> dict[str, bytes]:
     """Every figure of :func:`figures` as NAME.png (150 dpi) and NAME.svg, on white."""
     matplotlib = require("matplotlib", "matplotlib", "plotting")
     files = {}
     with matplotlib.rc_context({"svg.hashsalt": _SALT}):
-        for name, figure in figures(curves).items():
+        for name, figure in figures(curves, metrics).items():
             for suffix in ("png", "svg"):
                 stream = io.BytesIO()
                 figure.savefig(
@@ -154,14 +151,14 @@ def _metadata(suffix: str) -> dict[str, Any]:
     return {"Date": None} if suffix == "svg" else {"Software": None}
 
 
-def inline_svg(curves: Sequence[Curve]) -> dict[str, str]:
+def inline_svg(curves: Sequence[Curve], metrics: Sequence[Metric]) -> dict[str, str]:
     """The figures of :func:`figures` as <svg> elements that take the colour of the page's text."""
     matplotlib = require("matplotlib", "matplotlib", "plotting")
     ink = dict.fromkeys(("text.color", "axes.labelcolor", "xtick.color", "ytick.color"), _INK)
     style = {**ink, "axes.edgecolor": _INK, "svg.fonttype": "none", "svg.hashsalt": _SALT}
     result = {}
     with matplotlib.rc_context(style):
-        for name, figure in figures(curves, narrow=True).items():
+        for name, figure in figures(curves, metrics, narrow=True).items():
             stream = io.StringIO()
             figure.savefig(stream, format="svg", transparent=True, metadata=_metadata("svg"))
             result[name] = _adapt(stream.getvalue(), name)

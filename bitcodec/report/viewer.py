@@ -10,16 +10,15 @@ import base64
 import io
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import numpy as np
 from PIL import Image
 
 from bitcodec.errors import TargetError, one_line
 from bitcodec.evaluate.codecs import MeasuredCodec, Pixels
-from bitcodec.evaluate.msssim import ms_ssim
+from bitcodec.evaluate.metrics import Metric, Scorer, Scores
 from bitcodec.evaluate.runner import Failure
-from bitcodec.picture import metrics
 
 __all__ = ["MAX_SHOWN", "Shown", "Version", "at_sizes", "crop", "spread", "version"]
 
@@ -35,8 +34,7 @@ class Version:
     setting: str
     bytes: int
     bpp: float
-    psnr: float | None  # None: nothing was lost
-    ms_ssim: float | None
+    scores: Scores
     uri: str
 
 
@@ -80,6 +78,7 @@ def _uri(pixels: Pixels) -> str:
 def version(
     original: Pixels,
     decoded: Pixels,
+    score: Scorer,
     *,
     codec: str,
     setting: str,
@@ -87,14 +86,12 @@ def version(
     embed: bool = True,
 ) -> Version:
     """Measure one decoded file of ``size`` bytes, and embed it if asked; of equal shapes."""
-    psnr = metrics.psnr(original, decoded)
     return Version(
         codec=codec,
         setting=setting,
         bytes=size,
         bpp=8 * size / (original.shape[0] * original.shape[1]),
-        psnr=None if psnr == float("inf") else psnr,
-        ms_ssim=ms_ssim(original, decoded),
+        scores=score(decoded),
         uri=_uri(crop(decoded)) if embed else "",
     )
 
@@ -114,7 +111,11 @@ def shown(name: str, pixels: Pixels, sizes: Sequence[tuple[str, tuple[Version, .
 
 
 def at_sizes(
-    name: str, pixels: Pixels, codecs: Sequence[MeasuredCodec], bpps: Sequence[float]
+    name: str,
+    pixels: Pixels,
+    codecs: Sequence[MeasuredCodec],
+    bpps: Sequence[float],
+    metrics: Sequence[Metric],
 ) -> tuple[Shown, list[Failure]]:
     """Every codec's file nearest to each of the sizes, and what failed.
 
@@ -122,6 +123,7 @@ def at_sizes(
     that can make none at all is left out of that size, without a failure.
     """
     failures: list[Failure] = []
+    score = Scorer(pixels, metrics)
     groups = []
     for bpp in bpps:
         size = max(1, round(bpp * pixels.shape[0] * pixels.shape[1] / 8))
@@ -130,11 +132,8 @@ def at_sizes(
             try:
                 setting, data = codec.fit(pixels, size)
                 decoded = codec.decode(data)
-                versions.append(
-                    version(
-                        pixels, decoded, codec=codec.name, setting=setting.label, size=len(data)
-                    )
-                )
+                made: dict[str, Any] = {"codec": codec.name, "setting": setting.label}
+                versions.append(version(pixels, decoded, score, size=len(data), **made))
             except TargetError:
                 continue
             except Exception as error:  # as in the runner: a rival's library may raise anything
