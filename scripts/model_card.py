@@ -18,7 +18,7 @@ import textwrap
 from collections import defaultdict
 from collections.abc import Callable
 from pathlib import Path
-from typing import cast
+from typing import Any, cast
 
 import click
 import torch
@@ -77,20 +77,22 @@ def _context_kmac(model: LadderModel) -> float:
     return total / 256 / 1000
 
 
-def _means(results: Path, model: Model) -> list[tuple[str, int, float, float, float]]:
-    """(setting, pictures, bpp, PSNR, MS-SSIM) in order of rate, of this model's rows alone."""
+def _means(results: Path, model: Model) -> list[tuple[str, int, float, float, float, float]]:
+    """(setting, pictures, bpp, PSNR, MS-SSIM, SSIMULACRA2) by rate, of this model's rows alone."""
     rows = json.loads(results.read_text())["rows"]
     mine = [r for r in rows if r["codec"] == model.name]
     if not mine or any(model.model_id.hex() not in r["identity"] for r in mine):
         sys.exit(f"{results}: not an evaluation of {model.name} {model.model_id.hex()}")
-    groups: dict[str, list[dict[str, float]]] = defaultdict(list)
+    groups: dict[str, list[dict[str, Any]]] = defaultdict(list)
     for row in mine:
         groups[row["setting"]].append(row)
     out = []
     for setting, members in groups.items():
-        keys = ("bpp", "psnr", "ms_ssim")
-        means = [sum(m[k] for m in members) / len(members) for k in keys]
-        out.append((setting, len(members), *means))
+        columns = [[member["bpp"] for member in members]]
+        names = ("psnr", "ms-ssim", "ssimulacra2")
+        columns += [[member["scores"][name] for member in members] for name in names]
+        bpp, psnr, ms_ssim, ssimulacra2 = (sum(values) / len(members) for values in columns)
+        out.append((setting, len(members), bpp, psnr, ms_ssim, ssimulacra2))
     return sorted(out, key=lambda row: row[2])
 
 
@@ -125,8 +127,8 @@ def main(weights: Path, run: Path | None, results: Path, command: str) -> None:
     """Write the card beside the weights file."""
     model = load_weights(weights)
     table = "\n".join(
-        f"| {setting} | {bpp:.4f} | {psnr:.2f} | {ms_ssim:.4f} |"
-        for setting, _, bpp, psnr, ms_ssim in _means(results, model)
+        f"| {setting} | {bpp:.4f} | {psnr:.2f} | {ms_ssim:.4f} | {ssimulacra2:.1f} |"
+        for setting, _, bpp, psnr, ms_ssim, ssimulacra2 in _means(results, model)
     )
     kmac = ", ".join(f"{name} {value:.1f}" for name, value in _kmac(model).items())
     card = weights.with_suffix(".md")
@@ -154,8 +156,8 @@ def main(weights: Path, run: Path | None, results: Path, command: str) -> None:
 
 Mean over the 24 pictures of the Kodak set, whole files, PSNR in RGB a picture, by `{command}`:
 
-| setting | bpp | PSNR dB | MS-SSIM |
-| --- | --- | --- | --- |
+| setting | bpp | PSNR dB | MS-SSIM | SSIMULACRA2 |
+| --- | --- | --- | --- | --- |
 {table}
 
 ## Training

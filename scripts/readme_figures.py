@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
-"""Put the result of an evaluation into README.md: scripts/readme_figures.py OUT
+"""Put the result of an evaluation into README.md and docs/: scripts/readme_figures.py OUT
 
-OUT is the folder that `bitcodec eval` wrote. The tables between the markers of README.md are
+OUT is the folder that `bitcodec eval` wrote. The tables between the markers of the two files are
 replaced, and the plots are copied to docs/.
 """
 
@@ -13,52 +13,125 @@ import sys
 from pathlib import Path
 from typing import Any
 
+from bitcodec.evaluate.metrics import METRICS, Metric
 from bitcodec.models import registry
 
 ROOT = Path(__file__).resolve().parent.parent
+FILES = (ROOT / "README.md", ROOT / "docs" / "speed.md")
+Results = dict[str, Any]
 
 
-def _number(value: float | None, digits: int) -> str:
-    return "" if value is None else f"{value:.{digits}f}"
+def _table(head: list[str], rows: list[list[str]], left: int) -> list[str]:
+    line = ["---" if index < left else "---:" for index in range(len(head))]
+    return ["| " + " | ".join(cells) + " |" for cells in (head, line, *rows)]
 
 
-def _own(results: dict[str, Any]) -> list[str]:
-    """Rows of the models that are shipped now; anything else is refused."""
-    lines = ["| model | setting | bpp | PSNR dB | MS-SSIM |", "| --- | --- | --- | --- | --- |"]
+def _metrics(results: Results) -> list[Metric]:
+    """Those that every row has."""
+    known = [set(row["scores"]) for row in results["rows"]]
+    return [metric for name, metric in METRICS.items() if all(name in names for names in known)]
+
+
+def own(results: Results) -> list[str]:
+    """Means of the models that are shipped now; an evaluation of others is refused."""
+    metrics = _metrics(results)
     identities = {row["codec"]: row["identity"] for row in results["rows"]}
+    rows = []
     for entry in registry.list_models():
         if entry.model_id.hex() not in identities.get(entry.name, ""):
             sys.exit(f"no evaluation of {entry.name} {entry.model_id.hex()}")
         curve = next(c for c in results["curves"] if c["name"] == entry.name)
-        lines += [
-            f"| `{entry.name}` | {p['setting']} | {_number(p['bpp'], 4)} | {_number(p['psnr'], 2)} "
-            f"| {_number(p['ms_ssim'], 4)} |"
-            for p in curve["points"]
+        rows += [
+            [f"`{entry.name}`", point["setting"], f"{point['bpp']:.4f}"]
+            + [metric.text(point["scores"][metric.name]) for metric in metrics]
+            for point in curve["points"]
         ]
+    return _table(["model", "setting", "bpp", *(m.title for m in metrics)], rows, 2)
+
+
+def _mean(rate: dict[str, Any], name: str) -> float | None:
+    values = rate["pictures"].get(name, {}).values()
+    return sum(values) / len(values) if values else None
+
+
+def rates(results: Results) -> list[str]:
+    """BD-rates against the anchor, the best by SSIMULACRA2 first."""
+    metrics = _metrics(results)
+    names = [metric.name for metric in metrics]
+    zero = {"name": results["anchor"], "pictures": {n: {"": 0.0} for n in names}, "curve": {}}
+
+    def cell(rate: dict[str, Any], name: str) -> str:
+        mean, curve = _mean(rate, name), rate["curve"].get(name)
+        text = "-" if mean is None else f"{mean:+.1f} %"
+        return "0" if rate is zero else text + ("" if curve is None else f" ({curve:+.1f})")
+
+    order = sorted([*results["bd_rate"], zero], key=lambda rate: _mean(rate, "ssimulacra2") or 0)
+    head = [f"against {results['anchor']}", *(m.title.removesuffix(" dB") for m in metrics)]
+    return _table(head, [[rate["name"], *(cell(rate, n) for n in names)] for rate in order], 1)
+
+
+def better(results: Results) -> list[str]:
+    """By each metric, the codecs that need fewer bits than `ladder`."""
+    rates = {rate["name"]: rate for rate in results["bd_rate"]}
+    lines = []
+    for metric in _metrics(results):
+        means = {name: _mean(rate, metric.name) for name, rate in rates.items()}
+        means[results["anchor"]] = 0.0
+        mine = means.pop("ladder")
+        ahead = [n for n, m in means.items() if m is not None and mine is not None and m < mine]
+        text = ", ".join(sorted(ahead, key=lambda name: means[name] or 0)) or "none"
+        lines.append(f"- {metric.title.removesuffix(' dB')}: {text}")
     return lines
 
 
-def _rates(results: dict[str, Any]) -> list[str]:
-    lines = ["| codec | BD-rate, PSNR | BD-rate, MS-SSIM |", "| --- | --- | --- |"]
-    rates = sorted(results["bd_rate"], key=lambda rate: rate["psnr"])
-    lines += [f"| {r['name']} | {r['psnr']:+.1f} % | {r['ms_ssim']:+.1f} % |" for r in rates]
-    return lines
+def codecs(results: Results) -> list[str]:
+    """Settings and versions of the other codecs."""
+    identities = {row["codec"]: row["identity"] for row in results["rows"]}
+    rows = [
+        [name, identity.replace(";", ",")]
+        for name, identity in identities.items()
+        if not identity.startswith("model ")
+    ]
+    return _table(["codec", "settings and versions"], rows, 2)
+
+
+def speeds(results: Results) -> list[str]:
+    """Speed, loaded and as a command."""
+
+    def number(value: float | None) -> str:
+        return "-" if value is None else f"{value:.3g}"
+
+    fields = ("encode", "decode", "encode_command", "decode_command")
+    rows = [
+        [speed["codec"], speed["setting"], str(speed["cores"])] + [number(speed[f]) for f in fields]
+        for speed in results["speeds"]
+    ]
+    head = ["codec", "setting", "cores", "encode MP/s", "decode MP/s"]
+    return _table([*head, "encode command s", "decode command s"], rows, 2)
+
+
+PARTS = {"kodak": own, "bd-rate": rates, "better": better, "codecs": codecs, "codec-speed": speeds}
 
 
 def main() -> None:
-    """Rewrite the marked part of README.md."""
+    """Rewrite the marked parts."""
     out = Path(sys.argv[1])
     results = json.loads((out / "results.json").read_text())
-    text = (ROOT / "README.md").read_text()
-    for name, lines in (("kodak", _own(results)), ("bd-rate", _rates(results))):
-        before, start, rest = text.partition(f"<!-- {name} -->\n")
-        _, stop, after = rest.partition(f"<!-- /{name} -->")
-        if not start or not stop:
-            sys.exit(f"README.md has no place for {name}")
-        text = before + start + "\n".join(lines) + "\n" + stop + after
-    (ROOT / "README.md").write_text(text)
-    for kind in ("psnr", "ms-ssim"):
-        shutil.copy(out / f"rd-{kind}.png", ROOT / "docs" / f"kodak-{kind}.png")
+    texts = {path: path.read_text() for path in FILES if path.exists()}
+    for name, make in PARTS.items():
+        lines = "\n".join(make(results))
+        found = False
+        for path, text in texts.items():
+            before, start, rest = text.partition(f"<!-- {name} -->\n")
+            _, stop, after = rest.partition(f"<!-- /{name} -->")
+            if start and stop:
+                texts[path], found = f"{before}{start}{lines}\n{stop}{after}", True
+        if not found:
+            sys.exit(f"no place for {name}")
+    for path, text in texts.items():
+        path.write_text(text)
+    for metric in _metrics(results):
+        shutil.copy(out / f"rd-{metric.name}.png", ROOT / "docs" / f"kodak-{metric.name}.png")
 
 
 if __name__ == "__main__":

@@ -49,6 +49,7 @@ EXPECTED_SKIPS = (
     "man is a stub here",
     "Ray is not installed",  # extras that are not among dev and eval
     "Debian's package chromium is not installed",
+    "no program butteraugli",
 )
 
 

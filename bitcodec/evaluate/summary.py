@@ -167,7 +167,7 @@ def bd_rates(
     MS-SSIM is in dB, since its raw scale would weigh the low end almost alone.
     Raises BitcodecError where SciPy is not installed.
     """
-    others = [curve for curve in curves if curve is not anchor]
+    others = [curve for curve in curves if curve.name != anchor.name]
     whole = {metric.name: _against(anchor, others, curves, metric) for metric in metrics}
     each: dict[str, dict[str, dict[str, float]]] = defaultdict(lambda: defaultdict(dict))
     for picture in dict.fromkeys(row.picture for row in rows):
