@@ -26,7 +26,7 @@ from PIL import Image, ImageFile
 
 from bitcodec.errors import BitcodecError, ContainerError, TargetError, UnknownModelError
 from bitcodec.format import container
-from bitcodec.picture.metadata import is_one_channel
+from bitcodec.picture.metadata import info_of_exif, is_one_channel
 
 if TYPE_CHECKING:
     from PIL._imaging import PixelAccess
@@ -35,14 +35,13 @@ __all__ = ["FORMAT", "BitcodecImageFile", "register"]
 
 FORMAT = "BITCODEC"
 _PARAMETERS = ("model", "quality", "bpp", "size", "psnr", "effort", "tile", "device", "exact")
-_EXIF_PREFIX = b"Exif\0\0"
 
 
 class BitcodecImageFile(ImageFile.ImageFile):
     """An open file; made by ``Image.open``.
 
-    ``info`` has ``model_id`` (16 hex digits), ``rate``, and where there are any ``icc_profile``
-    and ``exif``.
+    ``info`` has ``model_id`` (16 hex digits), ``rate``, and where there are any ``icc_profile``,
+    ``exif``, ``xmp`` and ``dpi``.
     """
 
     format = FORMAT
@@ -67,7 +66,7 @@ class BitcodecImageFile(ImageFile.ImageFile):
         with contextlib.suppress(ContainerError):
             exif = source.section("exif")
             if exif is not None:
-                self.info["exif"] = _EXIF_PREFIX + exif
+                self.info.update(info_of_exif(exif))
         colours = "L" if is_one_channel(header.grey, icc) else "RGB"
         self._mode = colours + ("" if source.layout.alpha is None else "A")
         self.tile = [ImageFile._Tile("raw", (0, 0, *self.size), 0, self.mode)]
@@ -88,6 +87,10 @@ class BitcodecImageFile(ImageFile.ImageFile):
             raise SyntaxError(f"broken bitcodec file: {error}") from error
         finally:
             super().verify()
+
+    def load_seek(self, pos: int) -> None:
+        """Seek in the pixels. That it is here tells ``ImageFile.Parser`` to wait for all data."""
+        self._file().seek(pos)
 
     def load(self) -> PixelAccess | None:
         """Decode the pixels, if that has not been done.

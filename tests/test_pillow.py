@@ -252,3 +252,34 @@ def container_header(width: int, height: int) -> bytes:
 
     head = Header(bytes(8), width, height, 1, Coder.PACKED, 65536)
     return write(Container(head, (b"",) * head.tiling.count))
+
+
+@pytest.mark.parametrize("mode", ["RGB", "L", "RGBA"])
+@pytest.mark.parametrize("step", [1, 7, 100, 10**6])
+def test_incremental_parser(draw: Draw, mode: str, step: int) -> None:
+    """Also where a file is longer than its pixels, as with a large profile."""
+    noise = np.random.default_rng(1).bytes(20_000)
+    profile = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes() + noise
+    options = {} if step == 1 or mode == "L" else {"icc_profile": profile}
+    data = saved(draw(40, 20).convert(mode), **options)
+    parser = ImageFile.Parser()
+    for start in range(0, len(data), step):
+        parser.feed(data[start : start + step])
+    assert parser.close().tobytes() == bitcodec.decode(data).tobytes()
+
+
+def test_incremental_parser_of_half_a_file(draw: Draw) -> None:
+    data = saved(draw(40, 20))
+    parser = ImageFile.Parser()
+    parser.feed(data[:-9])
+    with pytest.raises(OSError, match="35 bytes of 44"):
+        parser.close()
+
+
+def test_xmp_and_resolution(draw: Draw) -> None:
+    image = draw(40, 20)
+    image.info.update(xmp=b"<x:xmpmeta/>", dpi=(300, 300))
+    back = opened(saved(image))
+    assert back.info["xmp"] == b"<x:xmpmeta/>"
+    assert back.info["dpi"] == pytest.approx((300, 300))
+    assert bitcodec.decode(saved(back)).info["xmp"] == b"<x:xmpmeta/>"

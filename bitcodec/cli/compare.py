@@ -11,6 +11,7 @@ import click
 
 from bitcodec.cli.complete import complete_files
 from bitcodec.cli.lists import words
+from bitcodec.cli.notes import warnings_as_notes
 from bitcodec.cli.options import device_option, quiet_option
 from bitcodec.errors import BitcodecError, FileError, ImageError, printable
 from bitcodec.files import atomic_write, read_file
@@ -91,7 +92,8 @@ def _original(path: str) -> Any:
     from bitcodec.evaluate.runner import load_pixels
 
     try:
-        return load_pixels(Path(path))[0]
+        with warnings_as_notes():
+            return load_pixels(Path(path))[0]
     except BitcodecError as error:
         raise type(error)(f"{printable(path)}: {error}") from error
 
@@ -104,7 +106,8 @@ def _version(pixels: Any, score: Any, path: str, device: str, *, embed: bool) ->
     if data.startswith(b"\x89BTC"):
         decoded, setting = _decode(data, device)
     else:
-        decoded, setting = open_picture(data).rgb, Path(path).suffix.lstrip(".")
+        with warnings_as_notes():
+            decoded, setting = open_picture(data).rgb, Path(path).suffix.lstrip(".")
     if decoded.shape != pixels.shape:
         (height, width), (h, w) = pixels.shape[:2], decoded.shape[:2]
         raise ImageError(f"is {w}x{h}, the original {width}x{height}")

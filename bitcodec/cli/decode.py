@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import io
 import os
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, BinaryIO
+from typing import Any, BinaryIO
 
 import click
 
@@ -18,12 +17,8 @@ from bitcodec.cli.decode_options import describe_damage, open_source, part_optio
 from bitcodec.cli.options import batch_options, batch_settings
 from bitcodec.cli.plan import FILE_SUFFIXES, STREAM, Naming, Plan, plan_jobs
 from bitcodec.cli.pool import Output
-from bitcodec.errors import FileError
 from bitcodec.format import container
 from bitcodec.streams import is_stream
-
-if TYPE_CHECKING:
-    from PIL import Image
 
 NAMING = Naming(
     suffix=".png",
@@ -32,14 +27,6 @@ NAMING = Naming(
     refused=FILE_SUFFIXES,
     reason="a .bin file is not an output of decode; for several inputs say -o DIR/",
 )
-# Nothing that the codec kept should be lost to the format that it is saved in.
-_SAVE_OPTIONS: dict[str, dict[str, Any]] = {
-    # On photographs a third of the time of Pillow's own choice, and smaller.
-    "PNG": {"compress_level": 3},
-    "JPEG": {"quality": 95, "subsampling": 0},
-    "WEBP": {"lossless": True},
-    "AVIF": {"quality": 95},
-}
 
 
 @dataclass(frozen=True)
@@ -63,6 +50,7 @@ class Decode:
         from bitcodec import api
         from bitcodec.info import info_of
         from bitcodec.models.loaded import cached_model
+        from bitcodec.picture.save import save
 
         layout = container.load_header(file)
         info = info_of(layout)
@@ -82,7 +70,7 @@ class Decode:
             image, lost = api.decode_partial(file.read(), **options)
         else:
             image = api.decode(file, **options)
-        encoded = save_bytes(image, self.format)
+        encoded, notes = save(image, self.format)
         record: dict[str, Any] = {
             "width": image.width,
             "height": image.height,
@@ -97,22 +85,7 @@ class Decode:
         }
         if self.partial:
             record["damaged"] = lost
-        return Output(encoded, record, damage=describe_damage(lost, layout.header))
-
-
-def save_bytes(image: Image.Image, format_name: str) -> bytes:
-    """A picture file in memory, with the image's ICC profile and EXIF.
-
-    Raises:
-        FileError: the format cannot hold this picture.
-    """
-    buffer = io.BytesIO()
-    kept = {key: image.info[key] for key in ("icc_profile", "exif") if key in image.info}
-    try:
-        image.save(buffer, format_name, **kept, **_SAVE_OPTIONS.get(format_name, {}))
-    except (OSError, ValueError) as error:
-        raise FileError(f"cannot be saved as {format_name}: {error}") from error
-    return buffer.getvalue()
+        return Output(encoded, record, notes, damage=describe_damage(lost, layout.header))
 
 
 def format_of(target: str) -> str:

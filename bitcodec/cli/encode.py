@@ -13,6 +13,7 @@ import click
 from bitcodec.cli.batch import read_source, run_batch
 from bitcodec.cli.cluster import ANY, check_address, run_on_ray
 from bitcodec.cli.complete import complete_files, complete_models
+from bitcodec.cli.notes import metadata_notes, warnings_as_notes
 from bitcodec.cli.options import batch_options, batch_settings
 from bitcodec.cli.plan import PICTURE_SUFFIXES, STREAM, Naming, plan_jobs
 from bitcodec.cli.pool import Output, run_tasks
@@ -47,20 +48,23 @@ class Encode:
     exact: bool
     device: str
     max_pixels: int
+    strip: bool = False
 
     def __call__(self, source: str) -> Output:
         """Encode one picture; a BitcodecError where that cannot be."""
         from bitcodec import api
         from bitcodec.info import read_info
         from bitcodec.models.loaded import cached_model
-        from bitcodec.picture.images import open_picture
+        from bitcodec.picture.images import open_picture, stripped
 
         chosen = {name: value for name, value in asdict(self).items() if value is not None}
-        limit, device = chosen.pop("max_pixels"), chosen.pop("device")
+        limit, device, strip = map(chosen.pop, ("max_pixels", "device", "strip"))
         model = cached_model(chosen.pop("model", None), device)  # not on the clock
         data = read_source(source)
         started = time.perf_counter()
-        picture = open_picture(data, max_pixels=limit)
+        with warnings_as_notes() as warned:
+            picture = open_picture(data, max_pixels=limit)
+        picture = stripped(picture) if strip else picture
         coded = api.encode(picture, model=model, **chosen)
         seconds = time.perf_counter() - started
         info = read_info(coded)
@@ -81,7 +85,7 @@ class Encode:
             "coder": info.coder,
             "numel_ratio": info.numel_ratio,
         }
-        return Output(coded, record, picture.notes)
+        return Output(coded, record, (*picture.notes, *warned, *metadata_notes(info, self.bpp)))
 
 
 def describe(record: Mapping[str, Any]) -> str:
@@ -147,6 +151,9 @@ def _address(ctx: click.Context, param: click.Parameter, value: str | None) -> s
     "--exact",
     is_flag=True,
     help="Keep the colours under full transparency, which nobody sees.",
+    "--strip",
+    is_flag=True,
+    help="Keep no EXIF, XMP or colour profile; colours are converted to sRGB.",
 )
 @click.option(
     "--ray",

@@ -115,11 +115,22 @@ def encode_to_target(
     if index is None:
         if bpp is not None:  # the nearest rate
             return encoded(0)
-        raise TargetError(f"the smallest file has {len(encoded(0))} bytes, more than {size}")
+        smallest = encoded(0)
+        raise TargetError(
+            f"the smallest file has {len(smallest)} bytes, more than {size}{_metadata_in(smallest)}"
+        )
     if bpp is not None and index + 1 < len(rates):
         below, above = len(encoded(index)), len(encoded(index + 1))
         return encoded(index if limit - below <= above - limit else index + 1)
     return encoded(index)
+
+
+def _metadata_in(data: bytes) -> str:
+    """What of a file is no pixels, in words to be put behind its size."""
+    layout = read_header(data)
+    named = (("colour profile", layout.icc), ("EXIF", layout.exif), ("alpha", layout.alpha))
+    parts = [f"{span.length} are {name}" for name, span in named if span is not None]
+    return f": {', '.join(parts)} (--strip leaves metadata out)" if parts else ""
 
 
 def _packed_size(data: bytes, rate: int) -> int:

@@ -9,10 +9,9 @@ import contextlib
 import io
 import os
 import struct
-import threading
 from collections.abc import Iterator
-from dataclasses import dataclass
-from typing import Any, BinaryIO
+from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -22,12 +21,16 @@ from bitcodec.errors import (
     DEFAULT_MAX_PIXELS,
     BitcodecError,
     ContainerError,
-    FileError,
     ImageError,
     one_line,
 )
-from bitcodec.picture.metadata import EXIF_PREFIX, icc_profile, is_one_channel, upright
-from bitcodec.picture.modes import raw_mode, to_pixels
+from bitcodec.files import read_file
+from bitcodec.picture import png, tiff
+from bitcodec.picture.base import Picture
+from bitcodec.picture.colour import to_srgb
+from bitcodec.picture.convert import convert
+from bitcodec.picture.limit import pixel_limit
+from bitcodec.picture.metadata import info_of_exif, is_one_channel
 
 __all__ = [
     "Picture",
@@ -37,55 +40,13 @@ __all__ = [
     "open_picture",
     "pillow_errors",
     "pixel_limit",
+    "stripped",
     "to_pil",
     "to_picture",
 ]
 
 # Drawings that Pillow hands to another program (Ghostscript) or to Windows to be rendered.
 _DRAWINGS = {"EPS", "WMF"}
-
-
-@dataclass(frozen=True, eq=False)
-class Picture:
-    """A picture in memory.
-
-    Attributes:
-        rgb: uint8 (H, W, 3), H and W at least 1.
-        alpha: uint8 (H, W), 255 is opaque, not premultiplied; None where all is opaque.
-        grey: show and save the mean of the three channels: as one channel, or as three equal
-            ones where the colour profile is for RGB. A decoder's three differ a little; those of
-            :func:`from_pil` do not.
-        icc: a colour profile for RGB, or where ``grey`` also one for grey.
-        exif: the TIFF structure, without "Exif\\0\\0" before it and without the orientation.
-        notes: what was lost when the picture was converted, for people.
-
-    ImageError where a shape or type is not as said.
-    """
-
-    rgb: npt.NDArray[np.uint8]
-    alpha: npt.NDArray[np.uint8] | None = None
-    grey: bool = False
-    icc: bytes | None = None
-    exif: bytes | None = None
-    notes: tuple[str, ...] = ()
-
-    def __post_init__(self) -> None:
-        """Check shapes and types."""
-        rgb, alpha = self.rgb, self.alpha
-        if rgb.dtype != np.uint8 or rgb.ndim != 3 or rgb.shape[2] != 3 or not rgb.size:
-            raise ImageError(f"rgb must be uint8 (H, W, 3), not {rgb.dtype} {rgb.shape}")
-        if alpha is not None and (alpha.dtype != np.uint8 or alpha.shape != rgb.shape[:2]):
-            raise ImageError(f"alpha must be uint8 (H, W), not {alpha.dtype} {alpha.shape}")
-
-    @property
-    def width(self) -> int:
-        """Pixels in a row."""
-        return int(self.rgb.shape[1])
-
-    @property
-    def height(self) -> int:
-        """Rows."""
-        return int(self.rgb.shape[0])
 
 
 def open_picture(
@@ -96,22 +57,18 @@ def open_picture(
     ``max_pixels`` takes the place of Pillow's own limit and is checked before pixels are decoded.
     FileError where the file cannot be opened; otherwise as :func:`from_pil`.
     """
-    if isinstance(source, bytes):
-        return _open(io.BytesIO(source), max_pixels)
-    try:
-        file = open(source, "rb")
-    except (OSError, ValueError) as error:
-        raise FileError(f"cannot read: {one_line(error)}") from error
-    with file:
-        return _open(file, max_pixels)
+    if not isinstance(source, bytes):
+        source = read_file(source)
+    return _open(source, max_pixels)
 
 
 def from_pil(image: Image.Image) -> Picture:
     """Convert a Pillow picture of any mode; of several frames the current one is taken.
 
-    EXIF orientation is applied. Alpha that is opaque everywhere is dropped; so is a colour profile
-    for another colour space than the result's, with a note. Also noted: palettes, CMYK and other
-    colour models, 16-bit samples, dropped frames.
+    EXIF orientation is applied. Alpha that is opaque everywhere is dropped. Colours keep an ICC
+    profile for RGB or grey, get one where the file marks a wide gamut in another way, and are
+    converted to sRGB where they are HDR, CMYK, ... Also noted: palettes, 16-bit samples, dropped
+    frames and metadata. A picture that is loaded already has forgotten some of what its file says.
     ImageError for what cannot be read (truncated, ...) or has no clear meaning in 8 bits.
     """
     with pillow_errors():
@@ -119,14 +76,7 @@ def from_pil(image: Image.Image) -> Picture:
             raise ImageError(f"{image.format} is a drawing, not a picture of pixels")
         if not image.width or not image.height:
             raise ImageError("the picture is empty")
-        frames = ("other frames dropped",) if getattr(image, "is_animated", False) else ()
-        raw = raw_mode(image)
-        image.load()
-        image, exif, exif_notes = upright(image)
-        pixels = to_pixels(image, raw)
-        icc, icc_notes = icc_profile(image, grey=pixels.grey)
-    notes = (*frames, *pixels.notes, *icc_notes, *exif_notes)
-    return Picture(pixels.rgb, pixels.alpha, pixels.grey, icc, exif, notes)
+        return convert(image)
 
 
 def to_picture(image: Image.Image | npt.NDArray[Any] | Picture | bytes) -> Picture:
@@ -154,8 +104,17 @@ def to_pil(picture: Picture) -> Image.Image:
     if picture.icc is not None:
         image.info["icc_profile"] = picture.icc
     if picture.exif is not None:
-        image.info["exif"] = EXIF_PREFIX + picture.exif
+        image.info.update(info_of_exif(picture.exif))
     return image
+
+
+def stripped(picture: Picture) -> Picture:
+    """The picture without metadata: its colours are converted to sRGB, which needs no profile."""
+    if picture.icc is None:
+        return replace(picture, exif=None)
+    plain = replace(picture, exif=None, icc=None)
+    converted = from_pil(to_srgb(to_pil(plain), picture.icc))
+    return replace(converted, notes=picture.notes)
 
 
 def encode_alpha(alpha: npt.NDArray[np.uint8]) -> bytes:
@@ -207,12 +166,28 @@ def _mean(rgb: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
     return ((total + 1) // 3).astype(np.uint8)
 
 
-def _open(file: BinaryIO, max_pixels: int) -> Picture:
-    with pillow_errors(), pixel_limit(max_pixels), Image.open(file) as image:
+def _open(data: bytes, max_pixels: int) -> Picture:
+    notes: tuple[str, ...] = ()
+    profile = None
+    if data.startswith(png.SIGNATURE):
+        data, profile, notes = png.tidy(data)
+    with pillow_errors(), pixel_limit(max_pixels), _image_of(data) as image:
         if image.width * image.height > max_pixels:
             size = f"{image.width}x{image.height}"
             raise ImageError(f"{size} pixels are more than {max_pixels} (see --max-pixels)")
-        return from_pil(image)
+        if profile is not None:
+            image.info["icc_profile"] = profile
+        picture = from_pil(image)
+    return replace(picture, notes=(*notes, *picture.notes))
+
+
+def _image_of(data: bytes) -> Image.Image:
+    try:
+        return Image.open(io.BytesIO(data))
+    except UnidentifiedImageError:
+        if tiff.is_tiff(data):
+            return tiff.reopened(data)
+        raise
 
 
 @contextlib.contextmanager
@@ -231,31 +206,3 @@ def pillow_errors() -> Iterator[None]:
     # Broken files make Pillow's plugins raise nearly anything: SyntaxError, struct.error, ...
     except Exception as error:
         raise ImageError(f"cannot be read: {one_line(error)}") from error
-
-
-_lock = threading.Lock()
-_users = 0
-_pillows_own: int | None = None
-
-
-@contextlib.contextmanager
-def pixel_limit(pixels: int) -> Iterator[None]:
-    """Have Pillow refuse files by our limit instead of its own, for as long as any thread is here.
-
-    Pillow's limit is a global; it is put back when the last thread leaves. With several threads
-    the largest of their limits holds, and the caller checks its own.
-    """
-    global _users, _pillows_own
-    with _lock:
-        if not _users:
-            _pillows_own, Image.MAX_IMAGE_PIXELS = Image.MAX_IMAGE_PIXELS, pixels
-        else:
-            Image.MAX_IMAGE_PIXELS = max(Image.MAX_IMAGE_PIXELS or 0, pixels)
-        _users += 1
-    try:
-        yield
-    finally:
-        with _lock:
-            _users -= 1
-            if not _users:
-                Image.MAX_IMAGE_PIXELS = _pillows_own

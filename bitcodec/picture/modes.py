@@ -1,11 +1,11 @@
-"""Pillow's picture modes -> 8-bit RGB or grey, and a separate alpha.
+"""Pillow's picture modes -> samples of colour and alpha, not yet reduced to 8 bits.
 
 What a conversion loses is said in a note; what cannot be kept is an ImageError.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -14,9 +14,10 @@ from PIL import Image, ImageCms
 
 from bitcodec.errors import ImageError
 
-__all__ = ["Converted", "raw_mode", "to_pixels"]
+__all__ = ["Samples", "raw_mode", "reduced", "samples_of", "turned"]
 
 _Bytes = npt.NDArray[np.uint8]
+_Numbers = npt.NDArray[Any]
 # Modes that Pillow converts by itself, without and with an alpha channel of their own.
 _SOLID = {"RGB", "RGBX", "CMYK", "YCbCr", "HSV"}
 _SEE_THROUGH = {"RGBA": "RGBA", "RGBa": "RGBA", "PA": "RGBA", "LA": "LA", "La": "LA"}
@@ -25,13 +26,22 @@ _DEEP_NOTE = "16 bits a channel reduced to 8"
 
 
 @dataclass(frozen=True, eq=False)
-class Converted:
-    """A converted picture: ``rgb`` uint8 (H, W, 3), ``alpha`` uint8 (H, W) or None."""
+class Samples:
+    """A picture as numbers.
 
-    rgb: _Bytes
-    alpha: _Bytes | None
-    grey: bool
+    Attributes:
+        colour: uint8 or uint16 (H, W, 3), or (H, W, 1) where it is grey.
+        alpha: (H, W) of the same type, or uint8; None where there is none.
+        notes: what the conversion lost.
+    """
+
+    colour: _Numbers
+    alpha: _Numbers | None = None
     notes: tuple[str, ...] = ()
+
+    def noted(self, *notes: str) -> Samples:
+        """The same with more notes."""
+        return replace(self, notes=(*self.notes, *notes))
 
 
 def raw_mode(image: Image.Image) -> str:
@@ -50,11 +60,33 @@ def raw_mode(image: Image.Image) -> str:
     return ""
 
 
-def to_pixels(image: Image.Image, raw: str = "") -> Converted:
-    """Convert a loaded picture; ``raw`` is what :func:`raw_mode` said before loading.
+def reduced(samples: _Numbers) -> _Bytes:
+    """uint8 as it is, uint16 as round(v * 255 / 65535)."""
+    if samples.dtype == np.uint8:
+        return samples
+    return ((samples.astype(np.uint32) * 255 + 32767) // 65535).astype(np.uint8)
 
-    A single colour or palette entry that is marked transparent becomes alpha. Samples of 16 bits
-    become round(v * 255 / 65535), except that for RGB Pillow has taken the high byte already.
+
+def turned(samples: _Numbers, orientation: int) -> _Numbers:
+    """(H, W, ...) turned or mirrored as an EXIF orientation of 1..8 says."""
+    if orientation >= 5:
+        samples = np.swapaxes(samples, 0, 1)
+    if orientation in (3, 4, 7, 8):
+        samples = samples[::-1]
+    if orientation in (2, 3, 6, 7):
+        samples = samples[:, ::-1]
+    return samples
+
+
+def samples_of(image: Image.Image, raw: str = "", deep: _Numbers | None = None) -> Samples:
+    """Convert a loaded picture.
+
+    Args:
+        image: of any mode.
+        raw: what :func:`raw_mode` said before loading.
+        deep: all 16 bits of an RGB or RGBA picture of which Pillow has the upper 8.
+
+    A single colour or palette entry that is marked transparent becomes alpha.
     ImageError for modes that have no clear meaning in 8 bits.
     """
     mode = image.mode
@@ -64,82 +96,77 @@ def to_pixels(image: Image.Image, raw: str = "") -> Converted:
         return _from_deep_grey(image, raw)
     if mode == "P":
         target = "RGBA" if image.has_transparency_data else "RGB"
-        pixels = _from_samples(np.array(image.convert(target)))
-        return _noted(pixels, "palette converted to RGB")
+        return _split(np.array(image.convert(target))).noted("palette converted to RGB")
     if mode == "LAB":
-        return _noted(_from_samples(np.array(_lab_to_rgb(image))), "LAB converted to RGB")
+        return _split(np.array(_lab_to_rgb(image))).noted("LAB converted to RGB")
     if mode in _SEE_THROUGH:
-        return _from_see_through(image, raw)
+        return _from_see_through(image, raw, deep)
     if mode in _SOLID:
-        return _from_solid(image, raw)
+        return _from_solid(image, raw, deep)
     kind = "floating-point pictures" if mode == "F" else f"pictures of mode {mode}"
     raise ImageError(f"{kind} are not supported: convert it to 8 or 16 bits first")
 
 
-def _from_grey(image: Image.Image, raw: str) -> Converted:
+def _from_grey(image: Image.Image, raw: str) -> Samples:
     samples = np.array(image.convert("L"))
     key = image.info.get("transparency")
-    if key is None:
-        return _from_samples(samples)
+    if not isinstance(key, int):
+        return _split(samples)
     # Pillow widens samples of 2 and 4 bits to 8, but not the key.
     key *= {"L;2": 85, "L;4": 17}.get(raw, 1)
-    return _from_samples(samples, _alpha(samples != key))
+    return _split(samples, _alpha(samples != key))
 
 
-def _from_deep_grey(image: Image.Image, raw: str) -> Converted:
+def _from_deep_grey(image: Image.Image, raw: str) -> Samples:
     samples = np.asarray(image)
     if samples.min() < 0 or samples.max() > 65535:
         raise ImageError("grey values outside 0..65535 are not supported")
     key = image.info.get("transparency")
-    alpha = None if key is None else _alpha(samples != key)
-    top = 4095 if raw.startswith("I;12") else 65535
-    # round(v * 255 / top) in integers; int32 holds 65535 * 510.
-    reduced = np.minimum((samples.astype(np.int32) * 510 + top) // (2 * top), 255).astype(np.uint8)
-    note = _DEEP_NOTE if top == 65535 else "12 bits a channel reduced to 8"
-    return _noted(_from_samples(reduced, alpha), note)
+    alpha = _alpha(samples != key) if isinstance(key, int) else None
+    if raw.startswith("I;12"):
+        wide = (np.minimum(samples, 4095).astype(np.uint32) * 131070 + 4095) // 8190
+        return _split(wide.astype(np.uint16), alpha).noted("12 bits a channel reduced to 8")
+    return _split(samples.astype(np.uint16), alpha).noted(_DEEP_NOTE)
 
 
-def _from_see_through(image: Image.Image, raw: str) -> Converted:
-    samples = np.array(image.convert(_SEE_THROUGH[image.mode]))
+def _from_see_through(image: Image.Image, raw: str, deep: _Numbers | None) -> Samples:
+    samples: _Numbers = np.array(image.convert(_SEE_THROUGH[image.mode]))
     if raw.startswith("LA;16"):  # Pillow has no 16-bit LA, and widens it to RGBA
         samples = samples[..., [0, 3]]
-    pixels = _from_samples(samples)
+    out = _split(samples if deep is None else deep)
     if ";16" in raw:
-        return _noted(pixels, _DEEP_NOTE)
-    return _noted(pixels, "palette converted to RGB") if image.mode == "PA" else pixels
+        return out.noted(_DEEP_NOTE)
+    return out.noted("palette converted to RGB") if image.mode == "PA" else out
 
 
-def _from_solid(image: Image.Image, raw: str) -> Converted:
-    samples = np.array(image.convert("RGB"))
+def _from_solid(image: Image.Image, raw: str, deep: _Numbers | None) -> Samples:
+    samples: _Numbers = np.array(image.convert("RGB")) if deep is None else deep
     key = image.info.get("transparency") if image.mode == "RGB" else None
-    if key is not None and ";16" in raw:
-        raise ImageError("a transparent colour in a 16-bit picture is not supported")
-    alpha = None if key is None else _alpha((samples != np.array(key)).any(axis=2))
-    pixels = _from_samples(samples, alpha)
+    alpha = None
+    if key is not None:
+        if deep is None and (";16" in raw or max(key) > 255):
+            raise ImageError(
+                "a transparent colour in a 16-bit picture that is loaded already is not supported: "
+                "pass the file's bytes"
+            )
+        alpha = _alpha((samples != np.array(key)).any(axis=2))
+    out = _split(samples, alpha)
     if image.mode in _NOTED:
-        pixels = _noted(pixels, f"{image.mode} converted to RGB")
-    return _noted(pixels, _DEEP_NOTE) if ";16" in raw else pixels
+        out = out.noted(f"{image.mode} converted to RGB")
+    return out.noted(_DEEP_NOTE) if ";16" in raw else out
 
 
-def _from_samples(samples: _Bytes, alpha: _Bytes | None = None) -> Converted:
-    """Split (H, W) or (H, W, 2, 3 or 4) into colour and alpha; an opaque alpha is none."""
-    channels = 1 if samples.ndim == 2 else samples.shape[2]
-    if channels in (2, 4):
-        samples, alpha = samples[..., :-1], np.ascontiguousarray(samples[..., -1])
-    if alpha is not None and alpha.min() == 255:
-        alpha = None
-    grey = channels < 3
-    if grey:
-        samples = np.repeat(samples.reshape(*samples.shape[:2], 1), 3, axis=2)
-    return Converted(np.ascontiguousarray(samples), alpha, grey)
+def _split(samples: _Numbers, alpha: _Numbers | None = None) -> Samples:
+    """Split (H, W) or (H, W, 2, 3 or 4) into colour and alpha."""
+    if samples.ndim == 2:
+        samples = samples[..., None]
+    if samples.shape[2] in (2, 4):
+        samples, alpha = samples[..., :-1], samples[..., -1]
+    return Samples(samples, alpha)
 
 
 def _alpha(opaque: npt.NDArray[np.bool_]) -> _Bytes:
     return np.where(opaque, 255, 0).astype(np.uint8)
-
-
-def _noted(pixels: Converted, note: str) -> Converted:
-    return Converted(pixels.rgb, pixels.alpha, pixels.grey, (*pixels.notes, note))
 
 
 def _lab_to_rgb(image: Image.Image) -> Image.Image:
