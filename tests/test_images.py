@@ -11,7 +11,6 @@ import numpy as np
 import pytest
 from PIL import ExifTags, Image, ImageCms, PngImagePlugin
 
-from bitcodec.cli.decode import save_bytes
 from bitcodec.errors import ContainerError, FileError, ImageError
 from bitcodec.picture.images import (
     Picture,
@@ -51,10 +50,6 @@ def png(
         crc = zlib.crc32(name + body)
         out += struct.pack(">I", len(body)) + name + body + struct.pack(">I", crc)
     return out
-
-
-def save_png(picture: Picture) -> bytes:
-    return save(to_pil(picture), "PNG")[0]
 
 
 def deep(v: Any) -> np.ndarray:
@@ -311,7 +306,7 @@ def test_orientation_is_applied_once(orientation: int, kind: str) -> None:
     np.testing.assert_array_equal(picture.rgb, TURNED[orientation](RGB))
     if orientation > 1:
         assert picture.exif is None  # nothing else was in it
-    again = open_picture(save_bytes(to_pil(picture), "PNG"))
+    again = open_picture(save(to_pil(picture), "PNG")[0])
     np.testing.assert_array_equal(again.rgb, picture.rgb)
 
 
@@ -321,7 +316,7 @@ def test_rotated_jpeg_keeps_the_rest_of_its_exif() -> None:
     assert picture.rgb.shape == (7, 5, 3)
     assert picture.exif is not None
     assert picture.exif[:2] in (b"II", b"MM")
-    kept = Image.open(io.BytesIO(save_bytes(to_pil(picture), "PNG"))).getexif()
+    kept = Image.open(io.BytesIO(save(to_pil(picture), "PNG")[0])).getexif()
     assert dict(kept) == {ExifTags.Base.Artist: "me"}
 
 
@@ -377,12 +372,12 @@ def test_to_pil_and_png_round_trip(mode: str) -> None:
     assert image.mode == mode
     assert image.info["icc_profile"] == profile
     assert image.info["exif"] == b"Exif\0\0" + exif
-    for again in (from_pil(image), open_picture(save_bytes(to_pil(picture), "PNG"))):
+    for again in (from_pil(image), open_picture(save(to_pil(picture), "PNG")[0])):
         np.testing.assert_array_equal(again.rgb, rgb)
         np.testing.assert_array_equal(again.alpha, picture.alpha)
         assert (again.grey, again.icc, again.exif) == (grey, profile, exif)
         assert again.notes == ()
-    assert Image.open(io.BytesIO(save_bytes(to_pil(picture), "PNG"))).mode == mode
+    assert Image.open(io.BytesIO(save(to_pil(picture), "PNG")[0])).mode == mode
 
 
 def test_grey_is_the_rounded_mean() -> None:

@@ -151,6 +151,8 @@ def _address(ctx: click.Context, param: click.Parameter, value: str | None) -> s
     "--exact",
     is_flag=True,
     help="Keep the colours under full transparency, which nobody sees.",
+)
+@click.option(
     "--strip",
     is_flag=True,
     help="Keep no EXIF, XMP or colour profile; colours are converted to sRGB.",
