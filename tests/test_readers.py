@@ -2,6 +2,7 @@
 
 import io
 import struct
+import time
 import zlib
 from typing import Any
 
@@ -321,6 +322,22 @@ def test_much_text_in_a_png() -> None:
     text = chunk(b"zTXt", b"Comment\0\0" + zlib.compress(bytes(2**20 - 9)))
     picture = open_picture(with_chunks(*[text] * 70))
     np.testing.assert_array_equal(picture.rgb, RGBA[..., :3])
+
+
+def test_many_bombs_in_a_png_take_no_time() -> None:
+    text = chunk(b"zTXt", b"Comment\0\0" + zlib.compress(bytes(2**24), 9))
+    profile = chunk(b"iCCP", b"icc\0\0" + zlib.compress(bytes(2**24), 9))
+    started = time.monotonic()
+    picture = open_picture(with_chunks(*[text, profile] * 300))
+    assert time.monotonic() - started < 10
+    np.testing.assert_array_equal(picture.rgb, RGBA[..., :3])
+
+
+def test_exif_that_is_too_long_to_keep() -> None:
+    exif = b"II*\0\x08\0\0\0\x01\0\x0f\x01\x02\0\x04\0\0\0abc\0\0\0\0\0" + bytes(2**24)
+    picture = open_picture(with_chunks(chunk(b"eXIf", exif)))
+    assert picture.exif is None
+    assert picture.notes == (f"EXIF of {len(exif)} bytes dropped: too long",)
 
 
 def test_profile_that_is_too_long_to_keep() -> None:

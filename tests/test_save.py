@@ -100,6 +100,13 @@ def test_colours_stay_right_where_the_profile_goes() -> None:
     assert lost(notes) == {NO_PROFILE}
 
 
+def test_a_profile_that_converts_nothing() -> None:
+    broken = SRGB[:36] + bytes(4) + SRGB[40:]
+    data, notes = save(image("RGB", icc_profile=broken), "PPM")
+    np.testing.assert_array_equal(np.asarray(opened(data)), RGB)
+    assert lost(notes) == {"colour profile dropped"}
+
+
 def test_a_grey_profile_where_there_is_no_grey() -> None:
     grey = SRGB[:16] + b"GRAY" + SRGB[20:]
     data, notes = save(image("L", icc_profile=grey), "WEBP")

@@ -131,12 +131,14 @@ def through_profile(image: Image.Image, profile: bytes) -> Image.Image | None:
     return out.convert("L") if image.mode == "L" else out
 
 
-def to_srgb(image: Image.Image, profile: bytes) -> Image.Image:
-    """The picture (L, LA, RGB, RGBA) in sRGB by its profile; as it is where that cannot be."""
+def to_srgb(image: Image.Image, profile: bytes) -> Image.Image | None:
+    """The picture (L, LA, RGB, RGBA) in sRGB by its profile; None where that cannot be."""
     bands = list(image.split())
     alpha = bands.pop() if len(bands) in (2, 4) else None
     plain = Image.merge("RGB", bands) if len(bands) == 3 else bands[0]
-    out = through_profile(plain, profile) or plain
+    out = through_profile(plain, profile)
+    if out is None:
+        return None
     if alpha is not None:
         out.putalpha(alpha)
     out.info.update(image.info)

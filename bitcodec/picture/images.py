@@ -113,8 +113,10 @@ def stripped(picture: Picture) -> Picture:
     if picture.icc is None:
         return replace(picture, exif=None)
     plain = replace(picture, exif=None, icc=None)
-    converted = from_pil(to_srgb(to_pil(plain), picture.icc))
-    return replace(converted, notes=picture.notes)
+    converted = to_srgb(to_pil(plain), picture.icc)
+    if converted is None:
+        return replace(plain, notes=(*picture.notes, "damaged colour profile dropped"))
+    return replace(from_pil(converted), notes=picture.notes)
 
 
 def encode_alpha(alpha: npt.NDArray[np.uint8]) -> bytes:

@@ -36,6 +36,7 @@ EXIF_PREFIX = b"Exif\0\0"
 """What JPEG, and Pillow, put before the TIFF structure that EXIF is."""
 
 _X, _Y, _UNIT = 282, 283, 296
+_LONGEST = 2**24  # what a file of ours may have
 _UNKNOWN_DPI = 72  # what EXIF says to write where the resolution is unknown
 _SCREEN = 96  # what Windows and Pillow write into every BMP
 _RAW = "Raw profile type "  # how ImageMagick puts blocks into a PNG
@@ -83,6 +84,9 @@ def read_metadata(image: Image.Image, file: bytes | None = None) -> Metadata:
     adobe = block.numbers(EXIF_IFD, 40961) == (2,) or block.text(EXIF_IFD, INTEROP_IFD, 1) == b"R03"
     block = block.without(drop).with_entries(new)
     exif = block.to_bytes() if block.entries else None
+    if exif is not None and len(exif) > _LONGEST:
+        notes += (f"EXIF of {len(exif)} bytes dropped: too long",)
+        exif = None
     return Metadata(turn, exif, adobe, notes + _left_behind(image))
 
 

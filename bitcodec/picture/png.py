@@ -30,24 +30,24 @@ def tidy(data: bytes) -> tuple[bytes, bytes | None, tuple[str, ...]]:
     which Pillow would refuse from 1 MiB on: it is read here, up to 16 MiB.
     """
     out, notes, texts, at = [SIGNATURE], list[str](), 0, len(SIGNATURE)
-    profile = None
+    profile, profiles = None, 0
     for name, start, body, at in _chunks(data):
         wrong = None
         if name not in _PIXELS and zlib.crc32(name + body) != _checksum(data, at):
             wrong = "wrong checksum"
         elif name in _TEXT:
-            length = _unpacked(name, body)
-            texts += min(length, _LONGEST_TEXT)
-            wrong = "too long" if length >= _LONGEST_TEXT or texts > _ALL_TEXT else None
-        elif name == b"iCCP":
-            profile = _profile(body)
+            length = _unpacked(name, body) if texts < _ALL_TEXT else _LONGEST_TEXT
+            texts += length
+            wrong = "too long" if length >= _LONGEST_TEXT or texts >= _ALL_TEXT else None
+        elif name == b"iCCP" and not profiles:
+            profile, profiles = _profile(body), 1
             wrong = None if profile else "damaged or too long"
         if wrong:
             notes.append(f"PNG chunk {name.decode()} dropped: {wrong}")
         elif name != b"iCCP":
             out.append(data[start:at])
     out.append(data[at:])
-    return b"".join(out), profile, tuple(notes)
+    return b"".join(out), profile, tuple(dict.fromkeys(notes))
 
 
 def cicp(data: bytes) -> tuple[int, int] | None:
@@ -93,7 +93,7 @@ def _unpacked(name: bytes, body: bytes) -> int:
     _, _, rest = body.partition(b"\0")
     packed = rest[1:]
     if name == b"tEXt" or (name == b"iTXt" and rest[:1] != b"\1"):
-        return len(body)
+        return min(len(body), _LONGEST_TEXT)
     if name == b"iTXt":
         packed = rest[2:].split(b"\0", 2)[-1]
-    return len(_inflated(packed, _LONGEST_TEXT) or b"")
+    return min(len(_inflated(packed, _LONGEST_TEXT) or b""), _LONGEST_TEXT)

@@ -31,12 +31,7 @@ _OPTIONS: dict[str, dict[str, Any]] = {
 _JPEG_MOST = {"exif": 65533, "xmp": 65502, "icc_profile": 255 * 65519}
 _ALSO = {"RGBA": ("RGB",), "LA": ("RGBA", "L", "RGB"), "L": ("RGB",), "RGB": ()}
 _SEE_THROUGH = {"RGBA", "LA", "PA", "RGBa", "La"}
-_NAMES = {
-    "icc_profile": "colour profile (colours converted to sRGB)",
-    "exif": "EXIF",
-    "xmp": "XMP",
-    "alpha": "alpha",
-}
+_NAMES = {"icc_profile": "colour profile", "exif": "EXIF", "xmp": "XMP"}
 
 
 def save(image: Image.Image, kind: str) -> tuple[bytes, tuple[str, ...]]:
@@ -58,11 +53,12 @@ def save(image: Image.Image, kind: str) -> tuple[bytes, tuple[str, ...]]:
     kept = {key: value for key, value in wanted.items() if key not in lost}
     dpi = image.info.get("dpi")
     data, seen = _written(image, kind, kept, dpi)
-    icc = wanted.get("icc_profile")
+    icc, converted = wanted.get("icc_profile"), None
     if icc is not None and not _has_profile(seen, icc):
         lost.append("icc_profile")
         kept.pop("icc_profile", None)
-        image = to_srgb(image, icc)
+        converted = to_srgb(image, icc)
+        image = converted or image
         data, seen = _written(image, kind, kept, dpi)
     held = {key for key in ("exif", "xmp") if seen is not None and seen.info.get(key)}
     if kind == "TIFF":
@@ -72,6 +68,8 @@ def save(image: Image.Image, kind: str) -> tuple[bytes, tuple[str, ...]]:
     for key in dict.fromkeys(lost):
         if key == "exif" and only_resolution(wanted["exif"]):
             notes += [] if seen is not None and "dpi" in seen.info else ["resolution dropped"]
+        elif key == "icc_profile" and converted is not None:
+            notes.append("colour profile (colours converted to sRGB) dropped")
         else:
             notes.append(f"{_NAMES[key]} dropped")
     reason = f"{kind} has no room for it" if notes else ""
