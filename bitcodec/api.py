@@ -2,19 +2,30 @@
 
 from __future__ import annotations
 
+import contextlib
 import io
 import os
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, NamedTuple, TypeAlias, cast
 
 import numpy as np
 from PIL import Image
 
+from bitcodec.arguments import (
+    as_bytes,
+    check_crop,
+    check_device,
+    check_encoding,
+    check_exact,
+    check_max_pixels,
+    is_path,
+)
 from bitcodec.codec.decode import Decoded, Missing, crop_box
 from bitcodec.codec.decode import decode as decode_source
 from bitcodec.codec.encode import DEFAULT_EFFORT, DEFAULT_TILE, encode_picture
 from bitcodec.codec.preview import reduction
 from bitcodec.codec.target import encode_to_target
-from bitcodec.errors import DEFAULT_MAX_PIXELS, TargetError
+from bitcodec.errors import DEFAULT_MAX_PIXELS, ImageError, OptionError
+from bitcodec.files import open_file
 from bitcodec.format.container import Source, read_header
 from bitcodec.models.base import Model
 from bitcodec.models.loaded import cached_model, load_model
@@ -23,9 +34,13 @@ from bitcodec.picture.prepare import prepare
 
 __all__ = ["Codec", "decode", "decode_partial", "encode", "load_model"]
 
+#: a file: bytes or another buffer, its path, or open for reading
+Data: TypeAlias = "bytes | bytearray | memoryview | str | os.PathLike[str] | BinaryIO"
+Encodable: TypeAlias = "Image.Image | np.ndarray[Any, Any] | Picture | Data"
+
 
 def encode(
-    image: Image.Image | np.ndarray[Any, Any] | Picture | bytes,
+    image: Encodable,
     *,
     model: str | Model | None = None,
     quality: int | None = None,
@@ -42,8 +57,9 @@ def encode(
     At most one of quality, bpp, size and psnr; with none, the model's default quality.
 
     Args:
-        image: a Pillow image of any mode; uint8 of shape (H, W), (H, W, 3) or (H, W, 4); the
-            bytes of a picture file; or what :func:`bitcodec.picture.images.open_picture` returns.
+        image: a Pillow image of any mode; uint8 of shape (H, W), (H, W, 3) or (H, W, 4); a
+            picture file, as bytes or another buffer, by its path, or open for reading; or what
+            :func:`bitcodec.picture.images.open_picture` returns.
         model: a name, the path of a weights file, or a loaded model; None for the default.
         quality: 1 (smallest file) to 100 (best picture).
         bpp: bits per pixel of the whole file.
@@ -51,7 +67,7 @@ def encode(
         psnr: dB over RGB, at least.
         effort: 0 (fast) to 9 (slow): smaller files or better pictures, for the same decoder.
         tile: edge of a payload tile in pixels, a multiple of 16.
-        device: "auto", "cpu" or "cuda"; not used for a model that is loaded already.
+        device: as in :func:`load_model`; not used for a model that is loaded already.
         exact: keep the colours of pixels under an alpha of 0, which nobody sees. By default they
             become those of their neighbours, which costs less.
 
@@ -60,38 +76,54 @@ def encode(
 
     Raises:
         ImageError: the picture cannot be read or encoded.
-        TargetError: the bpp, size or PSNR cannot be reached, the quality is not in
-            1..100, or there are several targets.
+        TargetError: the bpp, size or PSNR cannot be reached, a target has a wrong type or
+            value, or there are several.
+        OptionError: another option has a wrong type or value.
+        FileError: the file cannot be read.
         UnknownModelError, WeightsError: from loading the model.
         ContainerError: a parameter has no place in the file.
     """
-    _refuse_several(quality=quality, bpp=bpp, size=size, psnr=psnr)
-    picture = prepare(to_picture(image), exact=exact)
-    loaded = model if isinstance(model, Model) else cached_model(model, device)
-    if bpp is None and size is None and psnr is None:
-        chosen = loaded.rate_for_quality(_quality(quality, loaded))
-        return encode_picture(picture, loaded, chosen, tile=tile, effort=effort)
+    o = check_encoding(quality=quality, bpp=bpp, size=size, psnr=psnr, effort=effort, tile=tile)
+    check_device(device)
+    check_exact(exact)
+    picture = prepare(to_picture(_readable(image)), exact=exact)
+    loaded = _loaded(model, device)
+    if o.bpp is None and o.size is None and o.psnr is None:
+        rate = loaded.rate_for_quality(loaded.default_quality if o.quality is None else o.quality)
+        return encode_picture(picture, loaded, rate, tile=o.tile, effort=o.effort)
     return encode_to_target(
-        picture, loaded, bpp=bpp, size=size, psnr=psnr, tile=tile, effort=effort
+        picture, loaded, bpp=o.bpp, size=o.size, psnr=o.psnr, tile=o.tile, effort=o.effort
     )
 
 
-def _quality(quality: int | None, model: Model) -> int:
-    if quality is None:
-        return model.default_quality
-    if not 1 <= quality <= 100:
-        raise TargetError(f"quality {quality} is not in 1..100")
-    return quality
+def _readable(image: Encodable) -> Image.Image | np.ndarray[Any, Any] | Picture | bytes:
+    """The bytes of a picture file that came in another form; other pictures as they are."""
+    if isinstance(image, (Picture, Image.Image)):
+        return image
+    if hasattr(image, "__array__") or isinstance(image, (list, tuple)):
+        return np.asarray(image)
+    if isinstance(image, memoryview) and image.ndim > 1:
+        return np.asarray(image)
+    try:
+        return as_bytes(image)
+    except OptionError as error:
+        kinds = "a Pillow image, an array, bytes, a path or a binary file"
+        raise ImageError(f"a picture is {kinds}, not {type(image).__name__}") from error
 
 
-def _refuse_several(**targets: float | None) -> None:
-    given = [name for name, value in targets.items() if value is not None]
-    if len(given) > 1:
-        raise TargetError(f"{' and '.join(given)} exclude each other")
+def _loaded(
+    model: str | os.PathLike[str] | Model | None, device: str, model_id: bytes | None = None
+) -> Model:
+    """The model itself, or loaded by its name, else by an id, else the default."""
+    if isinstance(model, Model):
+        return model
+    if model is not None and not is_path(model):
+        raise OptionError(f"model must be a name, a path or a model, not {type(model).__name__}")
+    return cached_model(os.fspath(model) if model is not None else model_id, device)
 
 
 def decode(
-    data: bytes | BinaryIO,
+    data: Data,
     *,
     model: str | Model | None = None,
     device: str = "auto",
@@ -102,11 +134,12 @@ def decode(
     """Decode a ``.bin`` file with the model that it names.
 
     Args:
-        data: the whole file, or a seekable binary file open for reading. With ``crop``, only the
-            tiles that are needed are read and checked.
+        data: the whole file as bytes or another buffer, its path, or a binary file open for
+            reading. With ``crop``, only the tiles that are needed are read and checked, of an
+            open file that is seekable.
         model: where to find that model, if not among those that ``bitcodec models`` lists: the
             path of its weights file, or the loaded model.
-        device: "auto", "cpu" or "cuda".
+        device: as in :func:`load_model`.
         max_pixels: refuse larger pictures.
         crop: x, y, width and height of the part to decode, in pixels of the full picture.
         scale: 1, 1/2, 1/4, 1/8 or 1/16 of the width and height, rounded up. Below 1 it is a
@@ -121,18 +154,28 @@ def decode(
             has another.
         WeightsError: it has, but is damaged.
         BitcodecError: the crop is not inside the picture, or there is no such scale.
-        OSError: reading ``data`` fails.
+        OptionError: an option, or ``data``, has a wrong type or value.
+        FileError: the file cannot be read.
+        OSError: reading from an open file fails.
     """
-    file = io.BytesIO(data) if isinstance(data, bytes) else data
-    source = Source(file, max_pixels=max_pixels)
-    if crop is None:
-        source.check()
-    done = _decode(source, model, device, max_pixels, crop, scale, "error")
-    return to_pil(done.picture)
+    wanted = _Wanted.checked(model, device, max_pixels, crop, scale)
+    with contextlib.ExitStack() as stack:
+        source = Source(_seekable(data, stack), max_pixels=wanted.max_pixels)
+        if crop is None:
+            source.check()
+        return to_pil(wanted.decode(source, "error").picture)
+
+
+def _seekable(data: Data, stack: contextlib.ExitStack) -> BinaryIO:
+    if isinstance(data, (str, os.PathLike)):
+        return stack.enter_context(open_file(data))
+    if callable(getattr(data, "seekable", None)) and cast(BinaryIO, data).seekable():
+        return cast(BinaryIO, data)
+    return io.BytesIO(as_bytes(data))
 
 
 def decode_partial(
-    data: bytes,
+    data: Data,
     *,
     model: str | Model | None = None,
     device: str = "auto",
@@ -151,8 +194,9 @@ def decode_partial(
         "icc", "exif", or "end of file" where all of these are whole. The list is empty for an
         intact file.
     """
-    source = Source.of(data, max_pixels=max_pixels)
-    done = _decode(source, model, device, max_pixels, crop, scale, "fill")
+    wanted = _Wanted.checked(model, device, max_pixels, crop, scale)
+    source = Source.of(as_bytes(data), max_pixels=wanted.max_pixels)
+    done = wanted.decode(source, "fill")
     return to_pil(done.picture), sorted({*source.damaged(), *done.lost}, key=_file_order)
 
 
@@ -163,19 +207,26 @@ def _file_order(name: str) -> tuple[int, int, str]:
     return ("tile", "overlay", kind).index(kind), int(number) if numbered else 0, name
 
 
-def _decode(
-    source: Source,
-    model: str | Model | None,
-    device: str,
-    max_pixels: int,
-    crop: tuple[int, int, int, int] | None,
-    scale: float,
-    missing: Missing,
-) -> Decoded:
-    reduce, header = reduction(scale), source.header
-    loaded = model if isinstance(model, Model) else cached_model(model or header.model_id, device)
-    box = crop_box(header, crop)
-    return decode_source(source, loaded, box, reduce, max_pixels=max_pixels, missing=missing)
+class _Wanted(NamedTuple):
+    """The options of decoding, checked."""
+
+    model: str | Model | None
+    device: str
+    max_pixels: int
+    crop: tuple[int, int, int, int] | None
+    reduce: int
+
+    @classmethod
+    def checked(
+        cls, model: str | Model | None, device: str, max_pixels: int, crop: object, scale: float
+    ) -> _Wanted:
+        limit = check_max_pixels(max_pixels)
+        return cls(model, check_device(device), limit, check_crop(crop), reduction(scale))
+
+    def decode(self, source: Source, missing: Missing) -> Decoded:
+        loaded = _loaded(self.model, self.device, source.header.model_id)
+        box, limit = crop_box(source.header, self.crop), self.max_pixels
+        return decode_source(source, loaded, box, self.reduce, max_pixels=limit, missing=missing)
 
 
 class Codec:
@@ -200,7 +251,7 @@ class Codec:
 
     Args:
         model: a name, the path of a weights file, or a loaded model; None for the default.
-        device: "auto", "cpu" or "cuda"; not used for a model that is loaded already.
+        device: as in :func:`load_model`; not used for a model that is loaded already.
         effort: 0 (fast) to 9 (slow), of every encode.
         tile: edge of a payload tile in pixels, a multiple of 16.
         max_pixels: refuse larger pictures, where they come as bytes.
@@ -211,6 +262,7 @@ class Codec:
     Raises:
         UnknownModelError, WeightsError: from loading the model.
         BitcodecError: the device is not there.
+        OptionError: an option has a wrong type or value.
     """
 
     def __init__(
@@ -222,16 +274,15 @@ class Codec:
         tile: int = DEFAULT_TILE,
         max_pixels: int = DEFAULT_MAX_PIXELS,
     ) -> None:
-        self._device = device
-        if isinstance(model, Model):
-            self.model = model
-        else:
-            self.model = cached_model(None if model is None else os.fspath(model), device)
-        self._effort, self._tile, self._max_pixels = effort, tile, max_pixels
+        options = check_encoding(effort=effort, tile=tile)
+        self._device = check_device(device)
+        self._max_pixels = check_max_pixels(max_pixels)
+        self._effort, self._tile = options.effort, options.tile
+        self.model = _loaded(model, device)
 
     def encode(
         self,
-        image: Image.Image | np.ndarray[Any, Any] | Picture | bytes,
+        image: Encodable,
         *,
         quality: int | None = None,
         bpp: float | None = None,
@@ -240,10 +291,12 @@ class Codec:
         exact: bool = False,
     ) -> bytes:
         """Encode one picture; arguments and errors are those of :func:`bitcodec.encode`."""
-        if isinstance(image, bytes):
-            image = open_picture(image, max_pixels=self._max_pixels)
+        check_encoding(quality=quality, bpp=bpp, size=size, psnr=psnr)
+        readable = _readable(image)
+        if isinstance(readable, bytes):
+            readable = open_picture(readable, max_pixels=self._max_pixels)
         return encode(
-            image,
+            readable,
             model=self.model,
             quality=quality,
             bpp=bpp,
@@ -254,8 +307,8 @@ class Codec:
             exact=exact,
         )
 
-    def decode(self, data: bytes) -> Image.Image:
-        """Decode one file to a Pillow image of mode RGB, L, RGBA or LA.
+    def decode(self, data: Data) -> Image.Image:
+        """Decode one file, of any form that :func:`bitcodec.decode` takes.
 
         A file of another model is decoded too, if that is one of those that ``bitcodec models``
         lists; it then stays loaded as well.
@@ -264,6 +317,7 @@ class Codec:
             ContainerError: not one of our files, damaged, or too large.
             UnknownModelError: no weights file here has the id that the file names.
         """
+        data = as_bytes(data)
         model_id = read_header(data).header.model_id
         own = model_id == self.model.model_id
         return decode(
@@ -273,7 +327,7 @@ class Codec:
             max_pixels=self._max_pixels,
         )
 
-    def decode_array(self, data: bytes) -> np.ndarray[Any, Any]:
+    def decode_array(self, data: Data) -> np.ndarray[Any, Any]:
         """:meth:`decode`, as uint8: (H, W), (H, W, 2), (H, W, 3) or (H, W, 4) for L, LA, RGB, RGBA.
 
         The array is a copy of its own, which may be written to.

@@ -11,7 +11,8 @@
   - UnknownModelError (4): no weights file has the wanted name or id
   - WeightsError (4): a weights file that is not one of ours
   - FileError (5): reading or writing failed, or the output exists
-  - TargetError (1): a size, bpp or PSNR that cannot be reached
+  - TargetError (1): a size, bpp or PSNR that is none, or that cannot be reached
+  - OptionError (2): another option or argument whose type or value makes no sense
   - TrainingError (1): a bad configuration, no pictures, ...
 
 Messages are one line and start with a lower-case letter. They do not name the file; the caller that
@@ -32,6 +33,7 @@ __all__ = [
     "ImageError",
     "LimitError",
     "NotBitcodecError",
+    "OptionError",
     "TargetError",
     "TrainingError",
     "TruncatedError",
@@ -101,7 +103,13 @@ class FileError(BitcodecError):
 
 
 class TargetError(BitcodecError):
-    """A size, bpp or PSNR that cannot be reached."""
+    """A quality, size, bpp or PSNR that is none, or that cannot be reached."""
+
+
+class OptionError(BitcodecError, ValueError):
+    """An option or argument whose type or value makes no sense."""
+
+    exit_code = 2
 
 
 class TrainingError(BitcodecError):

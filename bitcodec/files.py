@@ -152,13 +152,17 @@ def _mode(path: str) -> int | None:
 def _check_target(target: str, mode: int | None, overwrite: bool) -> None:
     if mode is None:
         if not os.path.isdir(os.path.dirname(target)):
-            raise FileError("cannot write: its folder does not exist")
+            raise FileError("cannot write: its folder does not exist") from _os_error(errno.ENOENT)
     elif stat.S_ISDIR(mode):
-        raise FileError("cannot write: is a folder")
+        raise FileError("cannot write: is a folder") from _os_error(errno.EISDIR)
     elif not stat.S_ISREG(mode):
         raise FileError("cannot write: is not a regular file")
     elif not overwrite:
         raise FileError(_EXISTS)
+
+
+def _os_error(number: int) -> OSError:
+    return OSError(number, os.strerror(number))  # of the class that goes with the number
 
 
 def _write_new(path: str, data: bytes) -> None:

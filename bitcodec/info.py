@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass
+from typing import BinaryIO
 
+from bitcodec.arguments import as_bytes
 from bitcodec.errors import UnknownModelError
 from bitcodec.format import container
 from bitcodec.format.container import Coder, Layout
@@ -60,17 +63,18 @@ class Info:
     numel_ratio: float | None
 
 
-def read_info(data: bytes) -> Info:
+def read_info(data: bytes | bytearray | memoryview | str | os.PathLike[str] | BinaryIO) -> Info:
     """The header of a file.
 
     Args:
-        data: the file, or just the front of it as far as the first payload. Payloads are
-            not looked at; decoding does that.
+        data: the file, or just the front of it as far as the first payload, as bytes or another
+            buffer, by its path, or open for reading. Payloads are not looked at; decoding does
+            that.
 
     Raises:
         ContainerError: not one of our files, or its header is damaged.
     """
-    return info_of(container.read_header(data))
+    return info_of(container.read_header(as_bytes(data)))
 
 
 def info_of(layout: Layout) -> Info:

@@ -19,12 +19,23 @@ parameter of ``save``.
 from __future__ import annotations
 
 import contextlib
+import functools
 import io
+import os
 from typing import IO, TYPE_CHECKING, Any, BinaryIO, cast
 
 from PIL import Image, ImageFile
 
-from bitcodec.errors import BitcodecError, ContainerError, TargetError, UnknownModelError
+from bitcodec.arguments import is_path
+from bitcodec.errors import (
+    BitcodecError,
+    ContainerError,
+    FileError,
+    OptionError,
+    TargetError,
+    UnknownModelError,
+)
+from bitcodec.files import atomic_write
 from bitcodec.format import container
 from bitcodec.picture.metadata import info_of_exif, is_one_channel
 
@@ -119,14 +130,40 @@ def register(*, bin: bool = False) -> None:
     Parameters of ``save``: ``model``, one of ``quality``, ``bpp``, ``size`` and ``psnr``,
     ``effort``, ``tile``, ``device``, ``exact`` as in :func:`bitcodec.encode`; ``icc_profile`` and
     ``exif`` (bytes or ``Image.Exif``) take the place of the image's own, and None leaves them out.
-    Calling it again does no harm.
+    Calling it again does no harm. Pillow empties a file before it asks a plugin to write it;
+    ``Image.Image.save`` is wrapped, so that files of this format, and no others, are made in
+    memory first and a save that fails leaves the old file as it was.
     """
     Image.register_open(FORMAT, BitcodecImageFile, _accept)
+    _save_in_memory_first()
     Image.register_save(FORMAT, _save)
     Image.register_mime(FORMAT, "image/x-bitcodec")
     Image.register_extension(FORMAT, ".bitc")
     if bin:
         Image.register_extension(FORMAT, ".bin")
+
+
+def _save_in_memory_first() -> None:
+    original = Image.Image.save
+    if hasattr(original, "bitcodec"):
+        return
+
+    @functools.wraps(original)
+    def save(self: Image.Image, fp: Any, format: str | None = None, **params: Any) -> None:
+        suffix = os.path.splitext(os.fsdecode(fp))[1].lower() if is_path(fp) else None
+        name = format or Image.EXTENSION.get(suffix or "")
+        if suffix is None or name is None or name.upper() != FORMAT:
+            return original(self, fp, format, **params)
+        buffer = io.BytesIO()
+        original(self, buffer, FORMAT, **params)
+        try:
+            atomic_write(fp, buffer.getvalue(), overwrite=True)
+        except FileError as error:
+            cause = error.__cause__
+            raise cause if isinstance(cause, OSError) else OSError(str(error)) from error
+
+    save.bitcodec = True  # type: ignore[attr-defined]
+    Image.Image.save = save  # type: ignore[method-assign]
 
 
 def _accept(prefix: bytes) -> bool:
@@ -155,7 +192,7 @@ def _save(image: Image.Image, file: IO[bytes], filename: str | bytes) -> None:
     chosen = {name: options[name] for name in _PARAMETERS if options.get(name) is not None}
     try:
         file.write(api.encode(_with_metadata(image, options), **chosen))
-    except (TargetError, ContainerError, UnknownModelError) as error:
+    except (TargetError, OptionError, ContainerError, UnknownModelError) as error:
         raise ValueError(str(error)) from error
     except BitcodecError as error:
         raise OSError(f"cannot write mode {image.mode} as {FORMAT}: {error}") from error

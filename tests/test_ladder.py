@@ -22,6 +22,7 @@ from bitcodec.models.ladder.channels import CHANNELS, GROUPS, pass_map, zigzag
 from bitcodec.models.ladder.config import LadderConfig
 from bitcodec.models.ladder.context_float import Context, Head
 from bitcodec.models.ladder.context_integer import IntegerContext
+from bitcodec.models.ladder.context_reference import ContextReference, codes_of
 from bitcodec.models.ladder.integer_layers import IntegerConv, IntegerHead, patches
 from bitcodec.models.ladder.latent_coder import LARGEST, LatentCoder
 from bitcodec.models.ladder.likelihood import bits
@@ -135,88 +136,13 @@ def test_latents_are_the_sum_of_their_ladder_bits() -> None:
     assert np.array_equal(q, signs.sum(-1) // 2)
 
 
-class _Reference:
-    """The integer network in NumPy int64, from the definition."""
-
-    def __init__(self, context: IntegerContext) -> None:
-        self.t = {k: v.numpy().astype(np.int64) for k, v in context.state_dict().items()}
-
-    def conv(self, name: str, a: np.ndarray, depthwise: bool = False) -> np.ndarray:
-        w, bias = self.t[f"{name}.weight"], self.t[f"{name}.bias"]
-        k = w.shape[-1]
-        padded = np.pad(a, ((0, 0), (k // 2, k // 2), (k // 2, k // 2)))
-        out = np.zeros((len(w), *a.shape[1:]), np.int64) + bias[:, None, None]
-        for i in range(k):
-            for j in range(k):
-                part = padded[:, i : i + a.shape[1], j : j + a.shape[2]]
-                if depthwise:
-                    out += w[:, 0, i, j][:, None, None] * part
-                else:
-                    out += np.einsum("oc,chw->ohw", w[:, :, i, j], part)
-        return out
-
-    def scale(self, name: str, acc: np.ndarray, extra: np.ndarray | int = 0) -> np.ndarray:
-        m, k = (self.t[f"{name}.{x}"][:, None, None] for x in "mk")
-        half = np.where(k > 0, 1 << np.maximum(k - 1, 0), 0)
-        return np.asarray((acc * m + extra + half) >> k)
-
-    def head(self, index: int, s: np.ndarray) -> np.ndarray:
-        n = f"heads.{index}"
-        t = np.clip((s * 85 + 256) >> 9, 0, 255)
-        same = t * self.t[f"{n}.same"][:, None, None]
-        u = np.clip(self.scale(f"{n}.dw", self.conv(f"{n}.dw", t, True), same), -127, 127)
-        t = np.clip(self.scale(f"{n}.a", self.conv(f"{n}.a", u)), 0, 255)
-        t = t + np.clip(self.scale(f"{n}.b", self.conv(f"{n}.b", t)), 0, 255)
-        return self.scale(f"{n}.o", self.conv(f"{n}.o", t))
-
-    def codes(self, q: np.ndarray, step_code: int) -> np.ndarray:
-        """(2, 768, h, w): centres in eighths of a level, scale codes."""
-        h, w = q.shape[1:]
-        s = self.t["base"] + ((self.t["slope"] * step_code + 32768) >> 16)
-        s = np.broadcast_to(s[:, None, None], (len(s), h, w)).copy()
-        e = np.sign(q) * self.t["compand"][np.minimum(np.abs(q), 2047)]
-        out = np.zeros((2, CHANNELS, h, w), np.int64)
-        for index, group in enumerate(GROUPS):
-            most = self.t["most"][index]
-            part = np.clip(e[group.start : group.stop], -most, most)
-            where = pass_map(group.passes, h, w)
-            for k in range(group.passes):
-                seen = s + self.t[f"pos{index}"][k][:, None, None]
-                if k:
-                    seen = seen + self.embed(index, part * (where < k))
-                now = self.head(index, seen).reshape(2, group.size, h, w)
-                target = out[:, group.start : group.stop]
-                target[:, :, where == k] = now[:, :, where == k]
-            s = s + self.embed(index, part)
-        limit = fx.CENTRE_MAX
-        out[0] = self.t["centre"][np.clip(out[0], -limit, limit) + limit]
-        out[1] = np.clip(out[1], 0, 63)
-        return out
-
-    def embed(self, index: int, part: np.ndarray) -> np.ndarray:
-        return self.scale(f"emb.{index}", self.conv(f"emb.{index}", part))
-
-
 def _sparse(q: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     where = np.flatnonzero(q)
     return where, q.ravel()[where]
 
 
 def _walk(context: IntegerContext, q: np.ndarray) -> np.ndarray:
-    """The codes that coding q meets, gathered to (2, 768, h, w)."""
-    out = np.zeros((2, CHANNELS, q.shape[1] * q.shape[2]), np.int64)
-    flat = q.reshape(CHANNELS, -1)
-
-    def visit(
-        group: int, indices: np.ndarray, centre: np.ndarray, scale: np.ndarray
-    ) -> tuple[np.ndarray, np.ndarray]:
-        rows = slice(GROUPS[group].start, GROUPS[group].stop)
-        out[0, rows, indices] = context.eighths(centre).T
-        out[1, rows, indices] = scale.T
-        return _sparse(flat[rows][:, indices])
-
-    assert np.array_equal(context.run_passes(_CODE, *q.shape[1:], visit), q)
-    return out.reshape(2, *q.shape)
+    return codes_of(context, q, _CODE)
 
 
 @pytest.fixture
@@ -235,7 +161,7 @@ def test_same_integers_everywhere(seed: int, threads: None) -> None:
     amplitude = rng.choice([0.3, 3, 300, 5000])
     q = np.round(amplitude * rng.standard_normal((CHANNELS, h, w))).astype(np.int32)
     context = export_context(_context(seed))
-    expected = _Reference(context).codes(q, _CODE)
+    expected = ContextReference(context).codes(q, _CODE)
     assert len(np.unique(expected[1])) > 3
     for count, dtype, layout, int8 in (
         (1, torch.float32, torch.contiguous_format, False),
@@ -261,7 +187,7 @@ def test_same_integers_where_few_latents_are_not_zero(count: int) -> None:
     where = rng.integers(0, 11, count), rng.integers(0, 13, count)
     q[:, where[0], where[1]] = rng.integers(-40, 41, (CHANNELS, count))
     context = export_context(_context(count))
-    expected = _Reference(context).codes(q, _CODE)
+    expected = ContextReference(context).codes(q, _CODE)
     for int8 in (None, False):
         context.prepare(int8=int8)
         assert np.array_equal(_walk(context, q), expected)

@@ -6,18 +6,19 @@ thread each take hardly longer than one tile on two threads.
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import TypeVar
 
 import torch
 
+from bitcodec.models.pinned import fork_safe_lock
+
 __all__ = ["side_by_side"]
 
 T = TypeVar("T")
 R = TypeVar("R")
-_one_at_a_time = threading.Lock()
+_one_at_a_time = fork_safe_lock()
 
 
 def side_by_side(work: Callable[[T], R], items: Sequence[T]) -> list[R]:

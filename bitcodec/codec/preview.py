@@ -23,10 +23,11 @@ REDUCTIONS = (1, 2, 4, 8, 16)  #: pixels of the full picture to one of a preview
 
 def reduction(scale: float) -> int:
     """1, 2, 4, 8 or 16 for a scale of 1, 1/2, 1/4, 1/8 or 1/16; BitcodecError for others."""
-    for reduce in REDUCTIONS:
-        if scale * reduce == 1:
-            return reduce
-    raise BitcodecError(f"scale {scale} is not one of 1, 1/2, 1/4, 1/8 and 1/16")
+    if isinstance(scale, (int, float)) and not isinstance(scale, bool):
+        for reduce in REDUCTIONS:
+            if scale * reduce == 1:
+                return reduce
+    raise BitcodecError(f"scale {scale!r:.60} is not one of 1, 1/2, 1/4, 1/8 and 1/16")
 
 
 def average(samples: np.ndarray, reduce: int) -> np.ndarray:

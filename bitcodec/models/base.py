@@ -62,6 +62,9 @@ class Model(nn.Module, abc.ABC):
                 value.data = value.data.contiguous(memory_format=torch.channels_last)
         return moved
 
+    def check(self) -> None:
+        """WeightsError where tensors have values that the model cannot work with."""
+
     @abc.abstractmethod
     def rate_for_quality(self, quality: int) -> int:
         """The header's rate for a quality in 1..100; larger files for larger quality."""

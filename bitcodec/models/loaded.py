@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import os
-import threading
 from functools import lru_cache
 from pathlib import Path
 
 import torch
 
+from bitcodec.arguments import check_device
 from bitcodec.errors import BitcodecError
 from bitcodec.models import registry
 from bitcodec.models.base import Model
+from bitcodec.models.pinned import fork_safe_lock
 from bitcodec.models.weights import load_weights
 
 __all__ = ["cached_model", "load_model", "pick_device"]
@@ -22,12 +23,13 @@ def load_model(name_or_path: str | os.PathLike[str], *, device: str = "auto") ->
 
     Args:
         name_or_path: a name that ``bitcodec models`` lists, or a weights file.
-        device: "cpu", "cuda", or "auto" for CUDA where there is one.
+        device: "cpu", "cuda", "cuda:1" and so on, or "auto" for CUDA where there is one.
 
     Raises:
         UnknownModelError: there is no such model.
         WeightsError: its file is damaged.
         BitcodecError: the device is not there.
+        OptionError: there is no such kind of device.
     """
     return load_weights(registry.find_by_name(name_or_path).path, device=pick_device(device))
 
@@ -52,7 +54,7 @@ def cached_model(model: str | bytes | None, device: str = "auto") -> Model:
         return _load(*key)
 
 
-_loading = threading.Lock()
+_loading = fork_safe_lock()
 
 
 @lru_cache(maxsize=4)
@@ -61,12 +63,14 @@ def _load(path: Path, model_id: bytes, device: str) -> Model:
 
 
 def pick_device(device: str) -> str:
-    """The device, "cpu" or "cuda"; BitcodecError where it is unknown or not there."""
-    if device not in ("auto", "cpu", "cuda"):
-        raise BitcodecError(f"unknown device {device!r} (one of auto, cpu, cuda)")
-    there = torch.cuda.is_available()
-    if device == "cuda" and not there:
-        raise BitcodecError("no CUDA device here")
+    """ "cpu", "cuda" or "cuda:1" for what :func:`load_model` takes; raises what it does."""
+    check_device(device)
+    if device == "cpu":
+        return device
+    # CUDA does not work in a child of a process that has used it.
+    count = 0 if torch.cuda._is_in_bad_fork() else torch.cuda.device_count()
     if device == "auto":
-        return "cuda" if there else "cpu"
+        return "cuda" if count else "cpu"
+    if int(device.partition(":")[2] or 0) >= count:
+        raise BitcodecError(f"no CUDA device {device} here, or not after a fork")
     return device

@@ -46,6 +46,8 @@ def build(family: str, config: dict[str, Any]) -> Model:
     """A model of a family with random weights; WeightsError for a bad configuration."""
     row = family_of(family)
     config_class, model_class = resolve(row.config), resolve(row.models[family])
+    if not isinstance(config, dict):
+        raise WeightsError(f"the configuration of a {family} model must be an object")
     frozen = {k: tuple(v) if isinstance(v, list) else v for k, v in config.items()}
     try:
         model: Model = model_class(config_class(**frozen))
@@ -86,22 +88,54 @@ def load_weights(path: Path, *, device: str = "cpu") -> Model:
     Raises:
         WeightsError: the file cannot be read, is not one of ours, or its id is wrong.
     """
+    # The caller's inference mode and default device are not for tensors that stay.
+    with torch.inference_mode(False), torch.no_grad(), torch.device("cpu"):
+        try:
+            model = _load(path)
+        except WeightsError as error:
+            raise WeightsError(f"{path}: {error}") from error
+        model.name = path.stem
+        return model.eval().requires_grad_(False).place(torch.device(device))
+
+
+def _load(path: Path) -> Model:
     try:
         with safe_open(path, framework="pt") as file:
             metadata = file.metadata() or {}
             tensors = {name: file.get_tensor(name) for name in file.keys()}
-    except (OSError, SafetensorError) as error:
-        raise WeightsError(f"{path}: cannot read weights: {error}") from error
+    except (OSError, SafetensorError, AttributeError, TypeError, ValueError) as error:
+        raise WeightsError(f"cannot read weights: {one_line(error)}") from error
     if FAMILY not in metadata or CONFIG not in metadata or ID not in metadata:
-        raise WeightsError(f"{path}: not bitcodec weights")
+        raise WeightsError("not bitcodec weights")
     model_id = weights_id(metadata[FAMILY], metadata[CONFIG], tensors)
     if model_id.hex() != metadata[ID]:
-        raise WeightsError(f"{path}: the weights do not match their id; the file is damaged")
+        raise WeightsError("the weights do not match their id; the file is damaged")
     try:
-        model = build(metadata[FAMILY], json.loads(metadata[CONFIG]))
-        model.load_state_dict(tensors)
-    except (RuntimeError, json.JSONDecodeError) as error:
-        raise WeightsError(f"{path}: {one_line(error)}") from error
-    model.name, model.model_id = path.stem, model_id
-    model.float()  # built in torch's default type, which a caller may have set to another
-    return model.eval().requires_grad_(False).place(torch.device(device))
+        config = json.loads(metadata[CONFIG])
+    except (ValueError, RecursionError) as error:
+        raise WeightsError("the configuration is not JSON") from error
+    with torch.device("meta"):  # no memory for what a file claims, and no random numbers
+        model = build(metadata[FAMILY], config)
+    _check_tensors(model.state_dict(), tensors)
+    # Copies, as a file may change under a map of it.
+    model.load_state_dict({name: t.clone() for name, t in tensors.items()}, assign=True)
+    model.float()  # what was stored as float16
+    model.check()
+    model.model_id = model_id
+    return model
+
+
+def _check_tensors(wanted: dict[str, Tensor], found: dict[str, Tensor]) -> None:
+    """WeightsError unless names, shapes and kinds are those of the model."""
+    for name in sorted(wanted.keys() | found.keys()):
+        if name not in found:
+            raise WeightsError(f"tensor {name} is missing")
+        if name not in wanted:
+            raise WeightsError(f"there is no tensor {name:.80} in such a model")
+        mine, theirs = wanted[name], found[name]
+        if mine.shape != theirs.shape:
+            shapes = f"{tuple(theirs.shape)}, not {tuple(mine.shape)}"
+            raise WeightsError(f"tensor {name} has the shape {shapes}")
+        same = theirs.dtype == mine.dtype
+        if not same and not (mine.is_floating_point() and theirs.is_floating_point()):
+            raise WeightsError(f"tensor {name} is {theirs.dtype}, not {mine.dtype}")

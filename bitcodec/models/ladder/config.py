@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from bitcodec.models.whole import MAX_WIDTH, check_whole
+
 
 @dataclass(frozen=True)
 class LadderConfig:
@@ -19,7 +21,7 @@ class LadderConfig:
         down: residual blocks of the analysis's pixel path at strides 4 and 8.
         gain_terms: coefficients of the polynomial that gives a channel's gain at a step, 1 to 3.
 
-    ValueError where a width is not positive, or there are more blocks.
+    ValueError where one is no number of these, or a width is over :data:`MAX_WIDTH`.
     """
 
     rdo: float = 16.0
@@ -33,14 +35,15 @@ class LadderConfig:
 
     def __post_init__(self) -> None:
         """Check the ranges."""
-        if min(self.state, self.hidden, self.width, *self.pixels) < 1:
-            raise ValueError("a width is not positive")
-        if len(self.pixels) != 2 or not 0 <= self.blocks <= 4:
-            raise ValueError("pixels must be two widths, blocks 0 to 4")
-        if len(self.down) != 2 or not all(0 <= n <= 8 for n in self.down):
-            raise ValueError("down must be two numbers of blocks, 0 to 8")
-        if not 1 <= self.gain_terms <= 3:
-            raise ValueError("gain_terms must be 1 to 3")
+        if len(self.pixels) != 2 or len(self.down) != 2:
+            raise ValueError("pixels and down must be two numbers each")
+        widths = (self.state, self.hidden, self.width, *self.pixels)
+        check_whole(widths, "a width", 1, MAX_WIDTH)
+        check_whole((self.blocks,), "blocks", 0, 4)
+        check_whole(self.down, "down", 0, 8)
+        check_whole((self.gain_terms,), "gain_terms", 1, 3)
+        if isinstance(self.rdo, bool) or not 0 <= self.rdo <= 1e6:
+            raise ValueError("rdo must be from 0 to 1000000")
 
     @property
     def analysis_reach(self) -> int:

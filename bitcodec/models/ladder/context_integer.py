@@ -3,8 +3,8 @@
 Weights are int8, biases int32, activations at most 9 bits. Convolutions run in float32 on
 integer values and are exact in any order of summation as long as, for every output channel,
 sum |w| max|a| + |bias| < 2**24, which :meth:`IntegerContext.check` proves. Each convolution is
-rounded after it, so that a Winograd or TF32 kernel cannot shift it. Where the processor multiplies
-int8 matrices exactly, that is used instead: it gives the same numbers faster. Requantisation is a
+rounded after it. They are products of matrices, so that no Winograd kernel can shift them. Where
+the processor multiplies int8 matrices exactly, they are used: the same, sooner. Requantisation is a
 multiplication by m / 2**k in float64, exact below 2**53. (Ballé, Johnston, Minnen, "Integer
 networks for data compression with latent-variable models", ICLR 2019, gives the reason.)
 """
@@ -40,6 +40,8 @@ from bitcodec.models.processor import has_int8
 #: where in (C, n), flattened, latents are not zero, and what they are, integers.
 PassCoder = Callable[[int, np.ndarray, np.ndarray, np.ndarray], tuple[np.ndarray, np.ndarray]]
 
+_LARGEST_ORDER = 15  # of Exp-Golomb codes: no latent needs more bits
+_LARGEST_CENTRE = fx.FRACTIONS * 2**15
 _SPARSE = 0.7  # with fewer positions than that to add to, the others are left out
 
 
@@ -57,7 +59,7 @@ class IntegerContext(nn.Module):
     def __init__(self, config: LadderConfig | None = None) -> None:
         super().__init__()
         config = config or LadderConfig()
-        state = config.state
+        state, self.hidden = config.state, config.hidden
         self.register_buffer("base", integers(state))
         self.register_buffer("slope", integers(state))  # per step code, over 2**16
         self.register_buffer("compand", integers(COMPAND_SIZE, dtype=torch.uint8))
@@ -122,6 +124,12 @@ class IntegerContext(nn.Module):
                     raise WeightsError(f"group {index}: a multiplier is out of range")
         if int(self.most.min()) < 1 or int(self.most.max()) > 127:
             raise WeightsError("a clipping limit is out of range")
+        if int(self.compand[0]) or int(self.compand.max()) > 127:
+            raise WeightsError("compand is out of range")  # zeros are left out, the rest are int8
+        if int(self.centre.long().abs().max()) > _LARGEST_CENTRE:
+            raise WeightsError("a centre is out of range")
+        if int(self.orders.max()) > _LARGEST_ORDER:
+            raise WeightsError("an order is out of range")
         low, high = int(self.probability.min()), int(self.probability.max())
         if low < 0 or int(self.probability[:, 1:].min()) < 1 or high > 65535:
             raise WeightsError("a probability is out of range")

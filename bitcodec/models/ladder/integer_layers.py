@@ -69,9 +69,23 @@ class IntegerConv(nn.Module):
         return torch.addcmul(shift, torch._int_mm(a, weight).double(), self.multiplier()).floor_()
 
     def sums(self, a: Tensor) -> Tensor:
-        """The integer convolution of a (1, I, h, w), in floating point; still to be rounded."""
+        """The integer convolution of a (1, I, h, w), in floating point; still to be rounded.
+
+        As products and sums, which are exact; algorithms for convolutions may use fractions.
+        """
         weight, bias, _ = cast("tuple[Tensor, Tensor, Tensor]", self._ready)
-        return F.conv2d(a, weight, bias, padding=self.padding, groups=self.groups)
+        _, _, h, w = a.shape
+        if self.groups == 1:
+            matrix = weight.permute(0, 2, 3, 1).flatten(1)  # in the order of `patches`
+            rows = F.linear(patches(a[0].permute(1, 2, 0), weight.shape[2]), matrix, bias)
+            return rows.t().reshape(1, -1, h, w)
+        if a.device.type == "cpu":  # oneDNN has but one way for these
+            return F.conv2d(a, weight, bias, padding=self.padding, groups=self.groups)
+        wide = F.pad(a, (self.padding,) * 4)
+        out = bias[:, None, None].expand_as(a).clone()
+        for i, j in np.ndindex(weight.shape[2], weight.shape[3]):
+            out.addcmul_(wide[:, :, i : i + h, j : j + w], weight[:, 0, i, j, None, None])
+        return out
 
     def accumulate(self, a: Tensor) -> Tensor:
         """The exact integer convolution of a (1, I, h, w), in floating point."""

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, get_args
+
+from bitcodec.models.whole import MAX_WIDTH, check_whole
 
 Activation = Literal["none", "relu", "leaky-relu", "gdn"]
 Levels = Literal["plus-minus", "zero-one"]
@@ -35,3 +37,14 @@ class SignConfig:
     binarizer: Rule = "deterministic"
     parents: tuple[int, ...] = ()
     preview: bool = False
+
+    def __post_init__(self) -> None:
+        """Check the ranges: ValueError."""
+        check_whole((self.n, self.m), "n and m", 1, MAX_WIDTH)
+        check_whole((self.blocks,), "blocks", 0, 16)
+        check_whole(self.parents, "parents", -1, MAX_WIDTH)
+        for name, kind in (("activation", Activation), ("levels", Levels), ("binarizer", Rule)):
+            if getattr(self, name) not in get_args(kind):
+                raise ValueError(f"{name} must be one of {', '.join(get_args(kind))}")
+        if not isinstance(self.preview, bool):
+            raise ValueError("preview must be true or false")

@@ -28,6 +28,7 @@ from bitcodec.models.base import BLOCK, Model
 from bitcodec.models.layers.halo import NO_HALO, Halo, crop_halo
 from bitcodec.models.layers.residual_block import DepthwiseBlock
 from bitcodec.models.layers.stored_names import keep_stored_names
+from bitcodec.models.pinned import pinned
 from bitcodec.models.sign.binarize import binarize
 from bitcodec.models.sign.config import Activation, Rule, SignConfig
 from bitcodec.models.sign.residual_binarization import Refinement
@@ -253,11 +254,11 @@ class SignModel(Model):
         """1..M channels."""
         return range(1, self.config.m + 1)
 
+    @pinned()
     def analyze(self, rgb: np.ndarray, rate: int) -> np.ndarray:
         """uint8 (16 h, 16 w, 3) to latents (rate, h, w), float32."""
-        with torch.inference_mode():
-            x = torch.from_numpy(rgb).to(self._device).permute(2, 0, 1)[None].float() / 255
-            return self.compress(x)[0, :rate].cpu().numpy()
+        x = torch.from_numpy(rgb).to(self._device).permute(2, 0, 1)[None].float() / 255
+        return self.compress(x)[0, :rate].cpu().numpy()
 
     def encode_tile(self, latents: np.ndarray, rate: int, effort: int) -> bytes:
         """One bit a latent, +1 where the latent is not negative."""
@@ -274,21 +275,21 @@ class SignModel(Model):
         b = torch.from_numpy(latents).to(self._device)[None].float()
         return b if self.config.levels == "plus-minus" else (b + 1) / 2
 
+    @pinned()
     def synthesize_pixels(self, latents: np.ndarray, rate: int, halo: Halo = NO_HALO) -> np.ndarray:
         """int8 (rate, h, w) to uint8, (16 h, 16 w, 3) without the halo."""
-        with torch.inference_mode():
-            # From stride 8 on the transposed convolutions read one latent around their own.
-            near = halo.at_most(1)
-            x = crop_halo(self.stride8_features(self._values(latents)), halo, near, 2)
-            x = self.g_s[2 + self.config.blocks :](x)
-            return _pixels(crop_halo(x, near, NO_HALO, 16) + 0.5)
+        # From stride 8 on the transposed convolutions read one latent around their own.
+        near = halo.at_most(1)
+        x = crop_halo(self.stride8_features(self._values(latents)), halo, near, 2)
+        x = self.g_s[2 + self.config.blocks :](x)
+        return _pixels(crop_halo(x, near, NO_HALO, 16) + 0.5)
 
+    @pinned()
     def synthesize_small(self, latents: np.ndarray, rate: int, reduce: int) -> np.ndarray:
         """int8 (rate, h, w) to uint8 (2 h, 2 w, 3), where there is ``SignConfig.preview``."""
         if self.preview_head is None or reduce != 8:
             raise NotImplementedError
-        with torch.inference_mode():
-            return _pixels(self.preview_head(self.stride8_features(self._values(latents))) + 0.5)
+        return _pixels(self.preview_head(self.stride8_features(self._values(latents))) + 0.5)
 
     @property
     def _device(self) -> torch.device:
