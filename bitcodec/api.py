@@ -169,7 +169,8 @@ def decode(
 def _seekable(data: Data, stack: contextlib.ExitStack) -> BinaryIO:
     if isinstance(data, (str, os.PathLike)):
         return stack.enter_context(open_file(data))
-    if callable(getattr(data, "seekable", None)) and cast(BinaryIO, data).seekable():
+    binary = callable(getattr(data, "seekable", None)) and not isinstance(data, io.TextIOBase)
+    if binary and cast(BinaryIO, data).seekable():
         return cast(BinaryIO, data)
     return io.BytesIO(as_bytes(data))
 
