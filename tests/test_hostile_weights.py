@@ -37,7 +37,7 @@ def refused(folder: Path, family: str, config: Any, tensors: Tensors) -> str:
         load_weights(path)
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
-    assert peak < 64 << 20
+    assert peak < 256 << 20  # the widest claims would be gigabytes
     assert "\n" not in str(caught.value)
     return str(caught.value)
 

@@ -390,7 +390,7 @@ def test_cost_table_is_what_the_coder_spends() -> None:
         m = np.zeros(4000, np.int32)
         out = DecisionEncoder()
         _CODER._put(out, m + offset, m, row)
-        cost = _CODER.cost[row[0], offset + _CODER.reach]
+        cost = _CODER.cost[row[0], offset + _CODER.largest_offset]
         assert 8 * len(out.payload()) == pytest.approx(4000 * cost, rel=0.01, abs=64)
     assert orders.tolist() == sorted(orders)
 
@@ -404,7 +404,7 @@ def test_rate_distortion_optimised_rounding_pays() -> None:
     plain, chosen = (_CODER.rdoq(y, m, row, rdo) for rdo in (0.0, 16.0))
     assert np.array_equal(plain, np.floor(y + 0.5))
     cost = [
-        _CODER.cost[row, (q - m) + _CODER.reach] + 16 * np.square(y - q) for q in (plain, chosen)
+        _CODER.cost[row, (q - m) + _CODER.largest_offset] + 16 * np.square(y - q) for q in (plain, chosen)
     ]
     moved = plain != chosen
     assert moved.mean() > 0.02

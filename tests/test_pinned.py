@@ -24,6 +24,9 @@ from bitcodec.models.ladder.model import LadderModel
 from bitcodec.models.pinned import fork_safe_lock, pinned
 from bitcodec.models.weights import load_weights, save_weights
 
+# torch says so where its own context manager restores what it found.
+pytestmark = pytest.mark.filterwarnings("ignore:TF32 acceleration on top of oneDNN:UserWarning")
+
 RGB = np.random.default_rng(0).integers(0, 256, (40, 56, 3), np.uint8)
 RGB[:, 20:] = 200
 
