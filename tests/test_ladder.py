@@ -404,7 +404,8 @@ def test_rate_distortion_optimised_rounding_pays() -> None:
     plain, chosen = (_CODER.rdoq(y, m, row, rdo) for rdo in (0.0, 16.0))
     assert np.array_equal(plain, np.floor(y + 0.5))
     cost = [
-        _CODER.cost[row, (q - m) + _CODER.largest_offset] + 16 * np.square(y - q) for q in (plain, chosen)
+        _CODER.cost[row, (q - m) + _CODER.largest_offset] + 16 * np.square(y - q)
+        for q in (plain, chosen)
     ]
     moved = plain != chosen
     assert moved.mean() > 0.02
