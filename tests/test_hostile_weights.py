@@ -42,19 +42,19 @@ def refused(folder: Path, family: str, config: Any, tensors: Tensors) -> str:
     return str(caught.value)
 
 
-def test_configurations(tmp_path: Path, ladder: Tensors) -> None:
-    huge: tuple[Any, ...] = (10**9, 10**30, -1, 0, 2.5, "8", True, None, [8], {})
+def test_configurations(tmp_path: Path) -> None:
+    few = {"g": torch.zeros(1)}
+    huge: tuple[Any, ...] = (10**9, 10**30, -1, 2.5, "8", True, None)
     for name in ("state", "hidden", "width", "blocks", "gain_terms"):
         for value in huge:
-            if (name, value) != ("blocks", 0):
-                refused(tmp_path, "ladder", SHAPE | {name: value}, ladder)
+            refused(tmp_path, "ladder", SHAPE | {name: value}, few)
     for name in ("pixels", "down"):
-        for value in ([4], [4, 10**9], [4, -1], [4, 4, 4], ["4", 4], "44", 4, [[4], 4], None):
-            refused(tmp_path, "ladder", SHAPE | {name: value}, ladder)
+        for value in ([4], [4, 10**9], [4, -1], [4, 4, 4], ["4", 4], "44", 4, [[4], 4]):
+            refused(tmp_path, "ladder", SHAPE | {name: value}, few)
     for value in (float("nan"), float("inf"), -1, "x", None, 10**400, [1]):
-        refused(tmp_path, "ladder", SHAPE | {"rdo": value}, ladder)
+        refused(tmp_path, "ladder", SHAPE | {"rdo": value}, few)
     for text in ("[]", "3", "null", "{", "[" * 100000, '{"n": 1, "x": 2}'):
-        refused(tmp_path, "ladder", text, ladder)
+        refused(tmp_path, "ladder", text, few)
         refused(tmp_path, "sign", text, {"x": torch.zeros(1)})
     for name in ("n", "m", "blocks", "preview", "parents", "activation", "levels", "binarizer"):
         for value in (10**9, -1, 2.5, "x", None, [-2], [5, 0], [[0]], [10**30]):
@@ -65,12 +65,9 @@ def test_tensors(tmp_path: Path, ladder: Tensors) -> None:
     refused(tmp_path, "none", {}, ladder)
     assert "missing" in refused(tmp_path, "ladder", SHAPE, dict(list(ladder.items())[1:]))
     assert "no tensor" in refused(tmp_path, "ladder", SHAPE, ladder | {"more": torch.zeros(1)})
-    for name, tensor in ladder.items():
-        if name.startswith("context") and name.count(".") > 1 and ".0." not in name:
-            continue
-        assert "shape" in refused(
-            tmp_path, "ladder", SHAPE, ladder | {name: torch.zeros(0, dtype=tensor.dtype)}
-        )
+    for name in ("g", "context.base", "context.orders", "context.centre", "context.compand"):
+        empty = torch.zeros(0, dtype=ladder[name].dtype)
+        assert "shape" in refused(tmp_path, "ladder", SHAPE, ladder | {name: empty})
 
 
 def test_values(tmp_path: Path, ladder: Tensors) -> None:
