@@ -65,7 +65,13 @@ def test_tensors(tmp_path: Path, ladder: Tensors) -> None:
     refused(tmp_path, "none", {}, ladder)
     assert "missing" in refused(tmp_path, "ladder", SHAPE, dict(list(ladder.items())[1:]))
     assert "no tensor" in refused(tmp_path, "ladder", SHAPE, ladder | {"more": torch.zeros(1)})
-    for name in ("g", "context.base", "context.orders", "context.centre", "context.compand"):
+    for name in (
+        "transform.g",
+        "context.base",
+        "context.orders",
+        "context.centre",
+        "context.compand",
+    ):
         empty = torch.zeros(0, dtype=ladder[name].dtype)
         assert "shape" in refused(tmp_path, "ladder", SHAPE, ladder | {name: empty})
 
