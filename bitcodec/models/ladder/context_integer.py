@@ -115,7 +115,7 @@ class IntegerContext(nn.Module):
                 (head.b, 255),
                 (head.o, 510),
             )
-            if int(head.same.abs().max()) >= 1 << 44 or bool(emb.bias.any()):
+            if max(-int(head.same.min()), int(head.same.max())) >= 1 << 44 or bool(emb.bias.any()):
                 raise WeightsError(f"group {index}: a multiplier or bias is out of range")
             for conv, most in limits:
                 if conv.bound(most) >= fx.EXACT:
