@@ -1,8 +1,9 @@
 #!/usr/bin/env python3
-"""Put the result of an evaluation into README.md and docs/: scripts/readme_figures.py OUT
+"""Put evaluations into README.md and docs/: scripts/readme_figures.py OUT [OUT]...
 
-OUT is the folder that `bitcodec eval` wrote. The tables between the markers of the two files are
-replaced, and the plots are copied to docs/.
+OUT are folders that `bitcodec eval` wrote, the first of `ladder` and the other codecs; of the
+others only the means of models are taken. The tables between the markers of the two files are replaced,
+and the plots are copied to docs/. Speeds stay as they are where none were measured.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ from __future__ import annotations
 import json
 import shutil
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -32,21 +34,26 @@ def _metrics(results: Results) -> list[Metric]:
     return [metric for name, metric in METRICS.items() if all(name in names for names in known)]
 
 
-def own(results: Results) -> list[str]:
+def own(evaluations: Sequence[Results]) -> list[str]:
     """Means of the models that are shipped now; an evaluation of others is refused."""
-    metrics = _metrics(results)
-    identities = {row["codec"]: row["identity"] for row in results["rows"]}
+    metrics = _metrics(evaluations[0])
     rows = []
     for entry in registry.list_models():
-        if entry.model_id.hex() not in identities.get(entry.name, ""):
-            sys.exit(f"no evaluation of {entry.name} {entry.model_id.hex()}")
-        curve = next(c for c in results["curves"] if c["name"] == entry.name)
+        curve = _curve(entry, evaluations)
         rows += [
             [f"`{entry.name}`", point["setting"], f"{point['bpp']:.4f}"]
-            + [metric.text(point["scores"][metric.name]) for metric in metrics]
+            + [metric.text(point["scores"].get(metric.name)) for metric in metrics]
             for point in curve["points"]
         ]
     return _table(["model", "setting", "bpp", *(m.title for m in metrics)], rows, 2)
+
+
+def _curve(entry: registry.ModelEntry, evaluations: Sequence[Results]) -> dict[str, Any]:
+    for results in evaluations:
+        identities = {row["codec"]: row["identity"] for row in results["rows"]}
+        if entry.model_id.hex() in identities.get(entry.name, ""):
+            return next(c for c in results["curves"] if c["name"] == entry.name)
+    sys.exit(f"no evaluation of {entry.name} {entry.model_id.hex()}")
 
 
 def _mean(rate: dict[str, Any], name: str) -> float | None:
@@ -66,7 +73,11 @@ def rates(results: Results) -> list[str]:
         return "0" if rate is zero else text + ("" if curve is None else f" ({curve:+.1f})")
 
     order = sorted([*results["bd_rate"], zero], key=lambda rate: _mean(rate, "ssimulacra2") or 0)
-    head = [f"against {results['anchor']}", *(m.title.removesuffix(" dB") for m in metrics)]
+    count = len({row["picture"] for row in results["rows"]})
+    head = [
+        f"against {results['anchor']}, {count} pictures",
+        *(m.title.removesuffix(" dB") for m in metrics),
+    ]
     return _table(head, [[rate["name"], *(cell(rate, n) for n in names)] for rate in order], 1)
 
 
@@ -110,16 +121,20 @@ def speeds(results: Results) -> list[str]:
     return _table([*head, "encode command s", "decode command s"], rows, 2)
 
 
-PARTS = {"kodak": own, "bd-rate": rates, "better": better, "codecs": codecs, "codec-speed": speeds}
+PARTS = {"bd-rate": rates, "better": better, "codecs": codecs, "codec-speed": speeds}
 
 
 def main() -> None:
     """Rewrite the marked parts."""
-    out = Path(sys.argv[1])
-    results = json.loads((out / "results.json").read_text())
+    folders = [Path(name) for name in sys.argv[1:]]
+    evaluations = [json.loads((out / "results.json").read_text()) for out in folders]
+    results = evaluations[0]
+    parts = {"kodak": own(evaluations), **{name: make(results) for name, make in PARTS.items()}}
+    if not results["speeds"]:
+        del parts["codec-speed"]
     texts = {path: path.read_text() for path in FILES if path.exists()}
-    for name, make in PARTS.items():
-        lines = "\n".join(make(results))
+    for name, content in parts.items():
+        lines = "\n".join(content)
         found = False
         for path, text in texts.items():
             before, start, rest = text.partition(f"<!-- {name} -->\n")
@@ -131,7 +146,9 @@ def main() -> None:
     for path, text in texts.items():
         path.write_text(text)
     for metric in _metrics(results):
-        shutil.copy(out / f"rd-{metric.name}.png", ROOT / "docs" / f"kodak-{metric.name}.png")
+        shutil.copy(
+            folders[0] / f"rd-{metric.name}.png", ROOT / "docs" / f"kodak-{metric.name}.png"
+        )
 
 
 if __name__ == "__main__":

@@ -31,8 +31,8 @@ def main() -> None:
     """Write the picture, and say what is in it."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("picture", nargs="?", default=ROOT / "samples" / "coffee.png", type=Path)
-    parser.add_argument("--box", default="150,60,208,240")
-    parser.add_argument("--bpp", type=float, default=0.2)
+    parser.add_argument("--box", default="330,140,208,240")
+    parser.add_argument("--bpp", type=float, default=0.3)
     parser.add_argument("-o", "--output", default=ROOT / "docs" / "crop.png", type=Path)
     options = parser.parse_args()
     x, y, width, height = map(int, options.box.split(","))
