@@ -2,8 +2,8 @@
 """Put evaluations into README.md and docs/: scripts/readme_figures.py OUT [OUT]...
 
 OUT are folders that `bitcodec eval` wrote, the first of `ladder` and the other codecs; of the
-others only the means of models are taken. The tables between the markers of the two files are replaced,
-and the plots are copied to docs/. Speeds stay as they are where none were measured.
+others only the means of models are taken. The tables between the markers of the two files are
+replaced, and the plots are copied to docs/. Speeds stay as they are where none were measured.
 """
 
 from __future__ import annotations
