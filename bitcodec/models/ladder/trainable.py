@@ -27,6 +27,9 @@ class LadderFloatModel(LadderModel):
         self.estimator = Context(self.config)
 
     @torch.no_grad()
+    def check(self) -> None:
+        """Nothing: its context model is no integers yet."""
+
     def load_exported(self, model: LadderModel) -> None:
         """Take the parameters of an exported model, so that training can go on from it.
 
