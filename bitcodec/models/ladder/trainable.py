@@ -26,10 +26,10 @@ class LadderFloatModel(LadderModel):
         self.transform = Transform(self.config)
         self.estimator = Context(self.config)
 
-    @torch.no_grad()
     def check(self) -> None:
         """Nothing: its context model is no integers yet."""
 
+    @torch.no_grad()
     def load_exported(self, model: LadderModel) -> None:
         """Take the parameters of an exported model, so that training can go on from it.
 
