@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import struct
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -76,6 +79,20 @@ def test_warnings_of_pillow_are_notes(run: Run, draw: Draw) -> None:
     assert len(lines) == 2
     assert run("encode", "-f", "--quiet", "m.jpg", "m.bin") == (0, "", "")
     assert run("compare", "--quiet", "m.jpg", "m.bin") == (0, "", "")
+
+
+def test_libtiff_does_not_write_past_quiet(draw: Draw, run: Run) -> None:
+    """It complains of an odd tag by itself, on the file descriptor."""
+    draw().save("odd.tif", compression="tiff_deflate", tiffinfo={296: 2})
+    data = bytearray(Path("odd.tif").read_bytes())
+    entry = data.index(struct.pack("<HHI", 296, 3, 1))
+    data[entry + 8 : entry + 10] = struct.pack("<H", 9)
+    Path("odd.tif").write_bytes(data)
+    line = [sys.executable, "-m", "bitcodec", "encode", "-f", "odd.tif", "odd.bin"]
+    told = subprocess.run(line, capture_output=True, text=True, check=True)
+    assert told.stderr.startswith("bitcodec: note: odd.tif: _TIFFVSetField: ")
+    quiet = subprocess.run([*line, "--quiet"], capture_output=True, text=True, check=True)
+    assert (quiet.stdout, quiet.stderr) == ("", "")
 
 
 def test_what_decode_cannot_write_is_noted(run: Run, heavy: Path) -> None:

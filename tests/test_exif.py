@@ -12,6 +12,7 @@ from PIL import ExifTags, Image, PngImagePlugin
 from bitcodec.picture.exif import XMP, Block, Entry
 from bitcodec.picture.images import Picture, from_pil, open_picture, to_pil
 from bitcodec.picture.metadata import EXIF_PREFIX, info_of_exif
+from bitcodec.picture.save import save
 
 RGB = np.random.default_rng(3).integers(0, 256, (6, 9, 3), dtype=np.uint8)
 TURNED = np.rot90(RGB, -1)
@@ -56,6 +57,9 @@ def saved(kind: str = "PNG", **options: Any) -> bytes:
         {33432: (SHORT, [1, 2, 3])},
         {270: (UNDEFINED, b"\xff\xfe\xfd\xfc\xfb")},
         {700: (BYTE, b"no xmp")},
+        {282: (RATIONAL, []), 296: (SHORT, [2])},
+        {282: (RATIONAL, [4000000000, 1]), 283: (RATIONAL, [4000000000, 1]), 296: (SHORT, [2])},
+        {296: (SHORT, []), 270: (ASCII, b"")},
     ],
 )
 def test_one_odd_tag_does_not_cost_the_orientation(order: str, odd: Tags) -> None:
@@ -67,6 +71,10 @@ def test_one_odd_tag_does_not_cost_the_orientation(order: str, odd: Tags) -> Non
         assert picture.exif is not None
         kept = Block.parse(picture.exif)
         assert set(kept.entries) == set(odd)
+        save(to_pil(picture), "PNG")
+        jpeg = open_picture(saved("JPEG", exif=EXIF_PREFIX + block(TURN | odd, order)))
+        assert jpeg.rgb.shape == TURNED.shape
+        assert jpeg.exif == picture.exif
 
 
 def test_a_block_that_is_cut_off_keeps_what_is_there() -> None:
@@ -106,8 +114,6 @@ def test_thumbnails_stay() -> None:
 
 @pytest.mark.parametrize("kind", ["PNG", "JPEG", "WEBP", "AVIF", "TIFF"])
 def test_text_other_than_ascii_survives(kind: str) -> None:
-    from bitcodec.picture.save import save
-
     text = "Zürich, 東京 ☃".encode()
     options = {"quality": 95} if kind == "JPEG" else {"lossless": True} if kind == "WEBP" else {}
     source = "PNG" if kind == "TIFF" else kind  # Pillow cannot write it into a TIFF
@@ -132,8 +138,6 @@ UPRIGHT = PACKET.replace(b' tiff:Orientation="6"', b"")
 @pytest.mark.parametrize("kind", ["PNG", "JPEG", "WEBP", "AVIF", "TIFF"])
 @pytest.mark.parametrize("with_exif", [False, True])
 def test_xmp_is_kept_and_turns(kind: str, with_exif: bool) -> None:
-    from bitcodec.picture.save import save
-
     exif = block({315: (ASCII, b"someone\0")})
     source = Image.fromarray(RGB)
     source.info["xmp"] = PACKET
@@ -168,8 +172,6 @@ def test_a_packet_does_not_grow_a_block_each_time() -> None:
 
 @pytest.mark.parametrize("kind", ["PNG", "JPEG", "TIFF", "BMP"])
 def test_resolution_is_kept(kind: str) -> None:
-    from bitcodec.picture.save import save
-
     picture = open_picture(saved(kind, dpi=(300, 150)))
     assert to_pil(picture).info["dpi"] == pytest.approx((300, 150), abs=0.02)
     data, notes = save(to_pil(picture), kind)
@@ -205,8 +207,6 @@ def test_tags_of_a_tiff_are_kept() -> None:
 
 
 def test_sub_folders_go_into_a_tiff() -> None:
-    from bitcodec.picture.save import save
-
     exif = Image.Exif()
     exif[271] = "a maker"
     exif.get_ifd(0x8769)[0x9003] = "2024:01:02 03:04:05"

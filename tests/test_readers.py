@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from PIL import Image, ImageCms
+from PIL import Image, ImageCms, UnidentifiedImageError
 
 from bitcodec.errors import ImageError
 from bitcodec.picture.images import from_pil, open_picture
@@ -172,6 +172,18 @@ def test_tiff_is_turned_once(planar: int, orientation: int) -> None:
     tags = {274: (SHORT, [orientation]), 296: (LONG, [131072])}
     picture = open_picture(tiff(strips, [8] * 3, 2, "<", planar=planar, tags=tags))
     np.testing.assert_array_equal(picture.rgb, np.rot90(samples, {1: 0, 6: -1}[orientation]))
+
+
+def test_an_odd_resolution_does_not_cost_a_tiff() -> None:
+    """Pillow multiplies it."""
+    samples = stored(ramps(3), 8, "<")
+    text = LONG, [0x32374241]
+    data = tiff([samples.tobytes()], [8] * 3, 2, "<", planar=1, tags={282: text, 296: (SHORT, [3])})
+    at = data.index(struct.pack("<HHI", 282, LONG, 1))
+    data = data[: at + 2] + struct.pack("<H", 2) + data[at + 4 :]  # a text of one letter
+    with pytest.raises(UnidentifiedImageError):
+        Image.open(io.BytesIO(data))
+    np.testing.assert_array_equal(open_picture(data).rgb, samples)
 
 
 @pytest.mark.parametrize("where", [0.2, 0.5, 0.9])
@@ -364,6 +376,23 @@ def test_wrong_checksum_of_a_chunk_without_pixels(name: bytes, place: str) -> No
     picture = open_picture(data)
     np.testing.assert_array_equal(picture.rgb, RGBA[..., :3])
     assert picture.notes == (f"PNG chunk {name.decode()} dropped: wrong checksum",)
+
+
+@pytest.mark.parametrize("name", [b"gAMA", b"cHRM", b"sRGB", b"pHYs", b"cICP"])
+@pytest.mark.parametrize("length", [0, 3, 40])
+def test_wrong_length_of_a_chunk_without_pixels(name: bytes, length: int) -> None:
+    picture = open_picture(with_chunks(chunk(name, bytes(length))))
+    np.testing.assert_array_equal(picture.rgb, RGBA[..., :3])
+    assert picture.notes == (f"PNG chunk {name.decode()} dropped: wrong length",)
+
+
+@pytest.mark.parametrize("control", [b"", bytes(26), struct.pack(">IIIII6x", 9, W, H, 5, 5)])
+def test_an_animation_that_is_damaged(control: bytes) -> None:
+    """Its first frame is whole."""
+    chunks = chunk(b"acTL", struct.pack(">II", 3, 0)), chunk(b"fcTL", control)
+    picture = open_picture(with_chunks(*chunks, last=chunk(b"fdAT", b"??")))
+    np.testing.assert_array_equal(picture.rgb, RGBA[..., :3])
+    assert picture.notes == ("other frames dropped",)
 
 
 @pytest.mark.parametrize("name", [b"IHDR", b"tRNS"])

@@ -3,37 +3,65 @@
 from __future__ import annotations
 
 import contextlib
+import os
+import tempfile
 import warnings
 from collections.abc import Iterator
+from typing import IO
 
 from PIL import Image
 
+from bitcodec.errors import printable
 from bitcodec.info import Info
 
-_OVER = 1.05
+_STDERR = 2
+_OVER = 1.05  # a target that is missed by more than that
+_MOST = 5
 
 
 @contextlib.contextmanager
 def warnings_as_notes() -> Iterator[list[str]]:
-    """Gather the warnings of Pillow in the body: each once, on one line."""
+    """Gather what Pillow and the libraries below it complain of in the body, each once, by line.
+
+    Warnings of Python are caught, and what libtiff writes to standard error by itself.
+    """
     notes: list[str] = []
-    with warnings.catch_warnings(record=True) as caught:
+    with (
+        tempfile.TemporaryFile() as written,
+        _stderr_into(written),
+        warnings.catch_warnings(record=True) as caught,
+    ):
         warnings.simplefilter("always")
         yield notes
-    for warning in caught:
-        text = " ".join(str(warning.message).split())
-        if warning.category is not Image.DecompressionBombWarning and text not in notes:
-            notes.append(text)
+        written.seek(0)
+        lines = written.read().decode("utf-8", "replace").splitlines()
+    kept = [w for w in caught if w.category is not Image.DecompressionBombWarning]
+    texts = [" ".join(str(warning.message).split()) for warning in kept] + lines
+    notes += list(dict.fromkeys(map(printable, filter(None, texts))))[:_MOST]
 
 
 def metadata_notes(info: Info, bpp: float | None) -> list[str]:
     """A note where metadata are most of a file, or keep it from the size that was asked for."""
-    profile, exif = info.icc_size or 0, info.exif_size or 0
-    missed = bpp is not None and info.bpp > _OVER * bpp
-    if not missed and 2 * (profile + exif) <= info.file_size:
+    sizes = [("colour profile", info.icc_size or 0), ("EXIF", info.exif_size or 0)]
+    size = sum(size for _, size in sizes)
+    missed = bpp is not None and info.bpp > _OVER * bpp and 20 * size > info.file_size
+    if not missed and 2 * size <= info.file_size:
         return []
-    if 20 * (profile + exif) < info.file_size:
-        return []
-    named = [("colour profile", profile), ("EXIF", exif)]
-    parts = " and ".join(f"the {name} has {size}" for name, size in named if size)
+    parts = " and ".join(f"the {name} has {size}" for name, size in sizes if size)
     return [f"{parts} of {info.file_size} bytes (--strip leaves it out)"]
+
+
+@contextlib.contextmanager
+def _stderr_into(file: IO[bytes]) -> Iterator[None]:
+    """Have what C libraries write to standard error go to a file; it may be closed already."""
+    try:
+        before = os.dup(_STDERR)
+    except OSError:
+        yield
+        return
+    os.dup2(file.fileno(), _STDERR)
+    try:
+        yield
+    finally:
+        os.dup2(before, _STDERR)
+        os.close(before)

@@ -200,9 +200,9 @@ def _folder(data: bytes, order: str, at: int, depth: int) -> tuple[dict[int, Ent
             if below:
                 entries[tag] = Entry(4, 1, below, b"" if missing else raw)
             continue
-        size = _SIZES.get(kind, 0) * values
+        size = _SIZES[kind] * values if kind in _SIZES else 4
         if size <= 4:
-            entries[tag] = Entry(kind, values, raw[8 : 8 + (size or 4)], raw)
+            entries[tag] = Entry(kind, values, raw[8 : 8 + size], raw)
         elif 8 <= offset <= len(data) - size:
             entries[tag] = Entry(kind, values, view[offset : offset + size], raw)
         else:

@@ -25,7 +25,7 @@ from bitcodec.errors import (
     one_line,
 )
 from bitcodec.files import read_file
-from bitcodec.picture import png, tiff
+from bitcodec.picture import jpeg, png, tiff
 from bitcodec.picture.base import Picture
 from bitcodec.picture.colour import to_srgb
 from bitcodec.picture.convert import convert
@@ -189,6 +189,8 @@ def _image_of(data: bytes) -> Image.Image:
     except UnidentifiedImageError:
         if tiff.is_tiff(data):
             return tiff.reopened(data)
+        if data.startswith(jpeg.START):
+            return jpeg.reopened(data)
         raise
 
 

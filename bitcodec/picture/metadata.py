@@ -38,6 +38,7 @@ EXIF_PREFIX = b"Exif\0\0"
 _X, _Y, _UNIT = 282, 283, 296
 _LONGEST = 2**24  # what a file of ours may have
 _UNKNOWN_DPI = 72  # what EXIF says to write where the resolution is unknown
+_MOST_DPI = 60000  # what a JPEG can say, nearly
 _SCREEN = 96  # what Windows and Pillow write into every BMP
 _RAW = "Raw profile type "  # how ImageMagick puts blocks into a PNG
 _XMP_TEXT = "XML:com.adobe.xmp"
@@ -100,10 +101,10 @@ def info_of_exif(exif: bytes) -> dict[str, Any]:
     if XMP in block.entries:
         info["xmp"] = block.entries[XMP].octets
         block = block.without({XMP})
-    dots = block.ratio(_X), block.ratio(_Y)
+    x, y = block.ratio(_X), block.ratio(_Y)
     scale = {(2,): 1.0, (): 1.0, (3,): 2.54}.get(block.numbers(_UNIT))
-    if dots[0] and dots[1] and scale and dots != (_UNKNOWN_DPI, _UNKNOWN_DPI):
-        info["dpi"] = dots[0] * scale, dots[1] * scale
+    if x and y and scale and max(x, y) < _MOST_DPI and not x == y == _UNKNOWN_DPI:
+        info["dpi"] = x * scale, y * scale
     if block.entries:
         info["exif"] = EXIF_PREFIX + (block.to_bytes() if "xmp" in info else exif)
     return info
@@ -172,7 +173,7 @@ def _resolution(image: Image.Image, order: str) -> dict[int, Entry]:
     except (KeyError, TypeError, ValueError, ArithmeticError):
         return {}
     nothing = {1, _UNKNOWN_DPI, _SCREEN if image.format in ("BMP", "DIB") else 1}
-    if len(dots) != 2 or not all(0 < d < 2**31 for d in dots):
+    if len(dots) != 2 or not all(0 < d < 100 * _MOST_DPI for d in dots):
         return {}
     if {round(d / 100) for d in dots} <= nothing:
         return {}

@@ -14,8 +14,11 @@ from collections.abc import Iterator
 __all__ = ["SIGNATURE", "cicp", "tidy"]
 
 SIGNATURE = b"\x89PNG\r\n\x1a\n"
-# Chunks whose damage is damage to the picture; in an animation the frames have those too.
-_PIXELS = {b"IHDR", b"PLTE", b"IDAT", b"IEND", b"tRNS", b"acTL", b"fcTL", b"fdAT"}
+# Chunks whose damage is damage to the picture.
+_PIXELS = {b"IHDR", b"PLTE", b"IDAT", b"IEND", b"tRNS"}
+# Those of an animation: without them the first frame is the picture.
+_ANIMATION = {b"acTL", b"fcTL", b"fdAT"}
+_LENGTHS = {b"gAMA": 4, b"cHRM": 32, b"sRGB": 1, b"pHYs": 9, b"cICP": 4}
 _TEXT = {b"tEXt", b"zTXt", b"iTXt"}
 _LONGEST_TEXT = 2**20
 _LONGEST_PROFILE = 2**24  # of our own files
@@ -26,8 +29,8 @@ _NAME = re.compile(rb"[A-Za-z]{4}")
 def tidy(data: bytes) -> tuple[bytes, bytes | None, tuple[str, ...]]:
     """A PNG file that Pillow opens if its pixels are whole; its ICC profile; and notes.
 
-    Long texts and damaged chunks without pixels are left out, with a note. So is the profile,
-    which Pillow would refuse from 1 MiB on: it is read here, up to 16 MiB.
+    Long texts, damaged chunks without pixels and other frames are left out, with a note. So is
+    the profile, which Pillow would refuse from 1 MiB on: it is read here, up to 16 MiB.
     """
     out, notes, texts, at = [SIGNATURE], list[str](), 0, len(SIGNATURE)
     profile, profiles = None, 0
@@ -35,6 +38,12 @@ def tidy(data: bytes) -> tuple[bytes, bytes | None, tuple[str, ...]]:
         wrong = None
         if name not in _PIXELS and zlib.crc32(name + body) != _checksum(data, at):
             wrong = "wrong checksum"
+        elif name in _LENGTHS and len(body) != _LENGTHS[name]:
+            wrong = "wrong length"
+        elif name in _ANIMATION:
+            if name == b"acTL" and body[:4] > b"\0\0\0\1":
+                notes.append("other frames dropped")
+            continue
         elif name in _TEXT:
             length = _unpacked(name, body) if texts < _ALL_TEXT else _LONGEST_TEXT
             texts += length

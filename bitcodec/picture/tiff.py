@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import io
+import struct
 from typing import Any
 
 import numpy as np
@@ -17,6 +19,7 @@ __all__ = ["is_tiff", "planes", "reopened", "set_right", "white_is_zero"]
 _BITS, _COMPRESSION, _PHOTOMETRIC, _PER_PIXEL, _PLANAR = 258, 259, 262, 277, 284
 _COLOUR_MAP, _EXTRA, _FORMAT, _SUBSAMPLING = 320, 338, 339, 530
 _WHITE_IS_ZERO, _RGB, _CMYK, _YCBCR = 0, 2, 5, 6
+_RESOLUTION = {282, 283, 296}
 # Where the strips or tiles of a file lie, and how long they are.
 _PLACES = ((273, 279), (324, 325))
 
@@ -27,24 +30,26 @@ def is_tiff(data: bytes) -> bool:
 
 
 def reopened(data: bytes) -> TiffImagePlugin.TiffImageFile:
-    """A grey file in which 0 is white, of a depth that Pillow does not open.
+    """A file that Pillow does not open as it is: for an odd resolution, or for 0 that is white.
 
-    It is opened as if 0 were black; :func:`white_is_zero` of it is true. ImageError for any other.
+    Where 0 is white it is opened as if 0 were black; :func:`white_is_zero` of it is true.
+    ImageError for any other.
     """
-    unknown = ImageError("a kind of TIFF that cannot be read: convert it to 8 or 16 bits first")
     try:
-        block = Block.parse(data)
-        if block.numbers(_PHOTOMETRIC) != (_WHITE_IS_ZERO,):
-            raise unknown
+        block = Block.parse(data).without(_RESOLUTION)
+        negative = block.numbers(_PHOTOMETRIC) == (_WHITE_IS_ZERO,)
         one = Entry(3, 1, b"\1\0" if block.order == "<" else b"\0\1")
-        image = Image.open(
-            io.BytesIO(block.with_entries({_PHOTOMETRIC: one}).to_bytes()), formats=["TIFF"]
-        )
-    except (ValueError, OSError):
-        raise unknown from None
-    assert isinstance(image, TiffImagePlugin.TiffImageFile)
-    image.tag_v2[_PHOTOMETRIC] = _WHITE_IS_ZERO
-    return image
+        for change in ({}, {_PHOTOMETRIC: one}) if negative else ({},):
+            changed = io.BytesIO(block.with_entries(change).to_bytes())
+            with contextlib.suppress(OSError):
+                image = Image.open(changed, formats=["TIFF"])
+                assert isinstance(image, TiffImagePlugin.TiffImageFile)
+                if change:
+                    image.tag_v2[_PHOTOMETRIC] = _WHITE_IS_ZERO
+                return image
+    except (ValueError, struct.error):
+        pass
+    raise ImageError("a kind of TIFF that cannot be read: convert it to 8 or 16 bits first")
 
 
 def white_is_zero(image: Image.Image, raw: str) -> bool:
