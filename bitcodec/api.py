@@ -15,13 +15,13 @@ from bitcodec.arguments import (
     check_crop,
     check_device,
     check_encoding,
-    check_exact,
     check_max_pixels,
+    check_switch,
     is_path,
 )
 from bitcodec.codec.decode import Decoded, Missing, crop_box
 from bitcodec.codec.decode import decode as decode_source
-from bitcodec.codec.encode import DEFAULT_EFFORT, DEFAULT_TILE, encode_picture
+from bitcodec.codec.encode import DEFAULT_EFFORT, DEFAULT_TILE, Encoder, encode_picture
 from bitcodec.codec.preview import reduction
 from bitcodec.codec.target import encode_to_target
 from bitcodec.errors import DEFAULT_MAX_PIXELS, ImageError, OptionError
@@ -30,7 +30,7 @@ from bitcodec.format.container import Source, read_header
 from bitcodec.models.base import Model
 from bitcodec.models.loaded import cached_model, load_model
 from bitcodec.picture.images import Picture, open_picture, to_picture, to_pil
-from bitcodec.picture.prepare import prepare
+from bitcodec.picture.prepare import prepare, refuse_loss
 
 __all__ = ["Codec", "decode", "decode_partial", "encode", "load_model"]
 
@@ -51,10 +51,11 @@ def encode(
     tile: int = DEFAULT_TILE,
     device: str = "auto",
     exact: bool = False,
+    lossless: bool = False,
 ) -> bytes:
     """Encode a picture as the bytes of a ``.bin`` file.
 
-    At most one of quality, bpp, size and psnr; with none, the model's default quality.
+    At most one of quality, bpp, size, psnr and lossless; with none, the model's default quality.
 
     Args:
         image: a Pillow image of any mode; uint8 of shape (H, W), (H, W, 3) or (H, W, 4); a
@@ -70,6 +71,7 @@ def encode(
         device: as in :func:`load_model`; not used for a model that is loaded already.
         exact: keep the colours of pixels under an alpha of 0, which nobody sees. By default they
             become those of their neighbours, which costs less.
+        lossless: keep every pixel as it is, those under an alpha of 0 too.
 
     A picture whose three channels are the same everywhere is coded as grey, and comes back as one
     channel; or, where its colour profile is for RGB, as three that are the same.
@@ -83,11 +85,24 @@ def encode(
         UnknownModelError, WeightsError: from loading the model.
         ContainerError: a parameter has no place in the file.
     """
-    o = check_encoding(quality=quality, bpp=bpp, size=size, psnr=psnr, effort=effort, tile=tile)
+    check_switch("exact", exact)
+    check_switch("lossless", lossless)
+    o = check_encoding(
+        quality=quality,
+        bpp=bpp,
+        size=size,
+        psnr=psnr,
+        lossless=lossless,
+        effort=effort,
+        tile=tile,
+    )
     check_device(device)
-    check_exact(exact)
-    picture = prepare(to_picture(_readable(image)), exact=exact)
+    picture = prepare(to_picture(_readable(image)), exact=exact or lossless)
+    if lossless:
+        refuse_loss(picture.notes)
     loaded = _loaded(model, device)
+    if lossless:
+        return Encoder(picture, loaded, tile=o.tile, effort=o.effort).encode_lossless()
     if o.bpp is None and o.size is None and o.psnr is None:
         rate = loaded.rate_for_quality(loaded.default_quality if o.quality is None else o.quality)
         return encode_picture(picture, loaded, rate, tile=o.tile, effort=o.effort)
@@ -290,9 +305,10 @@ class Codec:
         size: int | None = None,
         psnr: float | None = None,
         exact: bool = False,
+        lossless: bool = False,
     ) -> bytes:
         """Encode one picture; arguments and errors are those of :func:`bitcodec.encode`."""
-        check_encoding(quality=quality, bpp=bpp, size=size, psnr=psnr)
+        check_encoding(quality=quality, bpp=bpp, size=size, psnr=psnr, lossless=lossless)
         readable = _readable(image)
         if isinstance(readable, bytes):
             readable = open_picture(readable, max_pixels=self._max_pixels)
@@ -306,6 +322,7 @@ class Codec:
             effort=self._effort,
             tile=self._tile,
             exact=exact,
+            lossless=lossless,
         )
 
     def decode(self, data: Data) -> Image.Image:

@@ -19,8 +19,8 @@ __all__ = [
     "check_crop",
     "check_device",
     "check_encoding",
-    "check_exact",
     "check_max_pixels",
+    "check_switch",
     "is_path",
 ]
 
@@ -45,6 +45,7 @@ def check_encoding(
     bpp: object = None,
     size: object = None,
     psnr: object = None,
+    lossless: object = False,
     effort: object = 0,
     tile: object = 16,
 ) -> EncodeOptions:
@@ -62,6 +63,7 @@ def check_encoding(
         _whole("tile", tile, 16, MAX_TILE, OptionError),
     )
     given = [name for name, value in targets.items() if value is not None]
+    given += ["lossless"] if lossless else []
     if len(given) > 1:
         raise TargetError(f"{' and '.join(given)} exclude each other")
     if options.tile % 16:
@@ -69,10 +71,10 @@ def check_encoding(
     return options
 
 
-def check_exact(value: object) -> None:
+def check_switch(name: str, value: object) -> None:
     """OptionError unless it is True or False, of Python or NumPy."""
     if type(value).__name__ not in ("bool", "bool_"):
-        raise OptionError(f"exact must be True or False, not {_shown(value)}")
+        raise OptionError(f"{name} must be True or False, not {_shown(value)}")
 
 
 def check_max_pixels(value: object) -> int:

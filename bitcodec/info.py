@@ -28,9 +28,12 @@ class Info:
         coder: "packed" or "ranged".
         tile: edge of a payload tile, in pixels.
         tiles: how many tiles.
+        lossless_tiles: those without latents, which an overlay covers.
+        mixed_tiles: those with latents and an overlay.
         grey: whether it decodes to one channel.
         header_size: bytes before the payload.
         payload_size: bytes of latent bits.
+        overlay_size: bytes of overlays.
         alpha_size: bytes, None without alpha.
         icc_size: bytes, None without an ICC profile.
         exif_size: bytes, None without EXIF.
@@ -51,9 +54,12 @@ class Info:
     coder: str
     tile: int
     tiles: int
+    lossless_tiles: int
+    mixed_tiles: int
     grey: bool
     header_size: int
     payload_size: int
+    overlay_size: int
     alpha_size: int | None
     icc_size: int | None
     exif_size: int | None
@@ -85,6 +91,8 @@ def info_of(layout: Layout) -> Info:
     except UnknownModelError:
         entry = None
     pixels = header.width * header.height
+    covered = [span.length > 0 for span in layout.overlays]
+    bare = sum(over and not tile.length for over, tile in zip(covered, layout.tiles, strict=False))
     numel_ratio = None
     if header.coder is Coder.PACKED:
         rows, columns = header.tiling.latents.shape
@@ -100,9 +108,12 @@ def info_of(layout: Layout) -> Info:
         coder=header.coder.name.lower(),
         tile=header.tile,
         tiles=header.tiling.count,
+        lossless_tiles=bare,
+        mixed_tiles=sum(covered) - bare,
         grey=header.grey,
         header_size=layout.header_size,
         payload_size=sum(span.length for span in layout.tiles),
+        overlay_size=sum(span.length for span in layout.overlays),
         alpha_size=layout.alpha.length if layout.alpha else None,
         icc_size=layout.icc.length if layout.icc else None,
         exif_size=layout.exif.length if layout.exif else None,

@@ -45,7 +45,10 @@ if TYPE_CHECKING:
 __all__ = ["FORMAT", "BitcodecImageFile", "register"]
 
 FORMAT = "BITCODEC"
-_PARAMETERS = ("model", "quality", "bpp", "size", "psnr", "effort", "tile", "device", "exact")
+_PARAMETERS = (
+    *("model", "quality", "bpp", "size", "psnr", "lossless"),
+    *("effort", "tile", "device", "exact"),
+)
 
 
 class BitcodecImageFile(ImageFile.ImageFile):
@@ -127,9 +130,10 @@ def register(*, bin: bool = False) -> None:
         bin: take the suffix ``.bin`` too, for ``save`` without ``format=``. Many other things
             are called that, so it has to be asked for.
 
-    Parameters of ``save``: ``model``, one of ``quality``, ``bpp``, ``size`` and ``psnr``,
-    ``effort``, ``tile``, ``device``, ``exact`` as in :func:`bitcodec.encode`; ``icc_profile`` and
-    ``exif`` (bytes or ``Image.Exif``) take the place of the image's own, and None leaves them out.
+    Parameters of ``save``: ``model``, one of ``quality``, ``bpp``, ``size``, ``psnr``
+    and ``lossless``, ``effort``, ``tile``, ``device``, ``exact`` as in :func:`bitcodec.encode`;
+    ``icc_profile`` and ``exif`` (bytes or ``Image.Exif``) take the place of the image's own, and
+    None leaves them out.
     Calling it again does no harm. Pillow empties a file before it asks a plugin to write it;
     ``Image.Image.save`` is wrapped, so that files of this format, and no others, are made in
     memory first and a save that fails leaves the old file as it was.

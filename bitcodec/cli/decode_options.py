@@ -94,7 +94,8 @@ def describe_damage(lost: Sequence[str], header: Header) -> str | None:
 
 
 def _located(name: str, header: Header) -> str:
-    if not name.startswith("tile "):
+    kind, _, number = name.partition(" ")
+    if kind not in ("tile", "overlay"):
         return name
-    x0, y0, x1, y1 = header.tiling.box(int(name.removeprefix("tile ")))
+    x0, y0, x1, y1 = header.tiling.box(int(number))
     return f"{name} (X,Y,W,H = {x0},{y0},{x1 - x0},{y1 - y0})"

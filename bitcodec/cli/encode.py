@@ -28,7 +28,7 @@ NAMING = Naming(
     refused=PICTURE_SUFFIXES,
     reason="a picture is not an output of encode; for several inputs say -o DIR/",
 )
-_TARGETS = ("quality", "bpp", "size", "psnr")
+_TARGETS = ("quality", "bpp", "size", "psnr", "lossless")
 
 
 @dataclass(frozen=True)
@@ -46,6 +46,7 @@ class Encode:
     effort: int | None
     tile: int | None
     exact: bool
+    lossless: bool
     device: str
     max_pixels: int
     strip: bool = False
@@ -152,6 +153,7 @@ def _address(ctx: click.Context, param: click.Parameter, value: str | None) -> s
     is_flag=True,
     help="Keep the colours under full transparency, which nobody sees.",
 )
+@click.option("--lossless", is_flag=True, help="Keep every pixel as it is, hidden colours too.")
 @click.option(
     "--strip",
     is_flag=True,
@@ -172,8 +174,8 @@ def encode_command(inputs: tuple[str, ...], **options: Any) -> int:
     """Encode pictures to .bin files.
 
     OUT defaults to IN with the suffix .bin; `-` is standard input or output.
-    Several inputs, or a folder, go to -o DIR/. -q, --bpp, --size and --psnr
-    exclude each other.
+    Several inputs, or a folder, go to -o DIR/. -q, --bpp, --size, --psnr
+    and --lossless exclude each other.
 
     \b
     Examples:
@@ -184,7 +186,7 @@ def encode_command(inputs: tuple[str, ...], **options: Any) -> int:
       bitcodec encode -r photos -o bin/ --skip-existing --ray
       bitcodec encode - - <photo.jpg >photo.bin
     """
-    given = [name for name in _TARGETS if options[name] is not None]
+    given = [name for name in _TARGETS if options[name] not in (None, False)]
     if len(given) > 1:
         named = " and ".join(f"--{name}" for name in given)
         raise click.UsageError(f"{named} exclude each other")

@@ -20,6 +20,7 @@ _UNITS = {
     "tile": "pixels",
     "header_size": "bytes",
     "payload_size": "bytes",
+    "overlay_size": "bytes",
     "alpha_size": "bytes",
     "icc_size": "bytes",
     "exif_size": "bytes",

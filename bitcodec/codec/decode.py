@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
 
+from bitcodec.codec.overlays import paste_overlays
 from bitcodec.codec.preview import average, decode_preview
 from bitcodec.codec.region import decode_region
 from bitcodec.codec.tiles import Missing, Tiles
@@ -70,7 +72,10 @@ def decode(
     _check_model(header, model)
     check_work(header, max_pixels)
     box = box or header.tiling.picture
-    lengths = [span.length for span in source.layout.tiles]
+    lengths = [
+        span.length if source.has_payload(index) else None
+        for index, span in enumerate(source.layout.tiles)
+    ]
     if missing == "error":
         check_payloads(header, lengths)
     else:
@@ -82,8 +87,13 @@ def decode(
         if reduce == 1
         else decode_preview(tiles, model, box, reduce)
     )
+    paste_overlays(rgb, tiles, box, reduce)
     icc, exif = (_metadata(source, name, missing) for name in ("icc", "exif"))
-    lost = (*(["alpha"] if has_lost_alpha else []), *(f"tile {n}" for n in sorted(tiles.lost)))
+    lost = (
+        *(["alpha"] if has_lost_alpha else []),
+        *(f"tile {n}" for n in sorted(tiles.lost)),
+        *(f"overlay {n}" for n in sorted(tiles.lost_overlays)),
+    )
     return Decoded(Picture(rgb, alpha, header.grey, icc, exif), lost)
 
 
@@ -98,16 +108,17 @@ def _check_model(header: Header, model: Model) -> None:
         raise ContainerError(f"rate {header.rate} is not one of {model.name}")
 
 
-def _check_any_left(source: Source, lengths: Sequence[int], box: Box) -> None:
+def _check_any_left(source: Source, lengths: Sequence[int | None], box: Box) -> None:
     """ContainerError where every tile that the box touches is lost."""
     impossible = set(impossible_payloads(source.header, lengths))
     for index in source.header.tiling.touching(box):
-        if index not in impossible:
-            try:
-                source.tile(index)
-            except ContainerError:
-                continue
-            return
+        readers = [source.overlay] if source.has_overlay(index) else []
+        if lengths[index] is not None and index not in impossible:
+            readers.append(source.tile)
+        for read in readers:
+            with contextlib.suppress(ContainerError):
+                read(index)
+                return
     raise ContainerError("nothing is left of it: every tile is lost")
 
 

@@ -7,16 +7,18 @@ depend on each other, so a region can be decoded alone.
 from __future__ import annotations
 
 import dataclasses
+import functools
 
 import numpy as np
 
+from bitcodec.codec.layers import Layers, lossless, split
 from bitcodec.format.container import Container, Header, write
 from bitcodec.format.limits import check_work
 from bitcodec.format.tiling import DEFAULT_TILE, STRIDE, Box
 from bitcodec.models.base import SEARCHING, Model
 from bitcodec.picture.images import Picture, encode_alpha
 
-__all__ = ["DEFAULT_EFFORT", "DEFAULT_TILE", "encode_picture"]
+__all__ = ["DEFAULT_EFFORT", "DEFAULT_TILE", "Encoder", "encode_picture"]
 
 DEFAULT_EFFORT = 5
 _TILE_ALLOWANCE = 64  # bytes that a tile of a few pixels may have beyond its raw pixels
@@ -80,6 +82,83 @@ def _coarsen(
     return header, payloads
 
 
+class Encoder:
+    """Encodes one picture, at as many rates as are asked for.
+
+    Payloads are never longer than the raw pixels: where the rate asked for would make them so, on
+    noise at the highest qualities, a coarser one is taken. Where a picture is drawn rather than
+    photographed, or parts of it are, overlays are tried, and taken where the file gets smaller.
+
+    Args:
+        picture: what to encode, alpha and metadata included.
+        model: from :func:`bitcodec.load_model`.
+        tile: edge of a payload tile in pixels, a multiple of 16.
+        effort: 0..9; more effort, smaller file or better picture, slower.
+
+    Raises:
+        ContainerError: a parameter cannot be expressed in the container.
+        LimitError: too many tiles, or tiles too large for the model.
+    """
+
+    def __init__(
+        self,
+        picture: Picture,
+        model: Model,
+        *,
+        tile: int = DEFAULT_TILE,
+        effort: int = DEFAULT_EFFORT,
+    ) -> None:
+        self._picture, self._model, self._tile, self._effort = picture, model, tile, effort
+        header = self._header(model.rates()[0])
+        check_work(header)  # before any work is done
+        self._alpha = None if picture.alpha is None else encode_alpha(picture.alpha)
+
+    @functools.cached_property
+    def _layers(self) -> tuple[Layers, ...]:
+        header = self._header(self._model.rates()[0])
+        return split(self._picture, header.tiling, self._effort)
+
+    @property
+    def tries_overlays(self) -> bool:
+        """Whether it does, so that a file's size follows from no formula."""
+        return bool(self._layers)
+
+    def encode(self, rate: int) -> bytes:
+        """The bytes of a file; ``rate`` is the family's parameter, see :meth:`Model.rates`."""
+        rgb, model = self._picture.rgb, self._model
+        header = self._header(rate)
+        payloads = _encode_tiles(rgb, header, model, self._effort)
+        if not _fits(payloads, rgb):
+            header, payloads = _coarsen(rgb, header, model, self._effort)
+        files = [self._write(header, payloads)]
+        files += [self._write_layers(header, layers) for layers in self._layers]
+        return min(files, key=len)
+
+    def encode_lossless(self) -> bytes:
+        """A file of overlays alone, which decodes to the very pixels."""
+        header = self._header(self._model.rates()[-1])
+        return self._write_layers(header, lossless(self._picture, header.tiling, self._effort))
+
+    def _header(self, rate: int) -> Header:
+        height, width = self._picture.rgb.shape[:2]
+        model, grey = self._model, self._picture.grey
+        return Header(model.model_id, width, height, rate, model.coder, self._tile, grey)
+
+    def _write_layers(self, header: Header, layers: Layers) -> bytes:
+        tiles = range(header.tiling.count)
+        payloads: tuple[bytes, ...] = (b"",) * len(tiles)
+        if len(layers.bare) < len(tiles):
+            payloads = _encode_tiles(layers.below, header, self._model, self._effort)
+        payloads = tuple(b"" if n in layers.bare else payloads[n] for n in tiles)
+        return self._write(header, payloads, layers.overlays)
+
+    def _write(
+        self, header: Header, payloads: tuple[bytes, ...], overlays: tuple[bytes, ...] = ()
+    ) -> bytes:
+        picture = self._picture
+        return write(Container(header, payloads, self._alpha, picture.icc, picture.exif, overlays))
+
+
 def encode_picture(
     picture: Picture,
     model: Model,
@@ -88,27 +167,5 @@ def encode_picture(
     tile: int = DEFAULT_TILE,
     effort: int = DEFAULT_EFFORT,
 ) -> bytes:
-    """Encode a picture as the bytes of a ``.bin`` file.
-
-    Payloads are never longer than the raw pixels: where the rate asked for would make them so, on
-    noise at the highest qualities, a coarser one is taken.
-
-    Args:
-        picture: what to encode, alpha and metadata included.
-        model: from :func:`bitcodec.load_model`.
-        rate: the family's rate parameter, see :meth:`Model.rates`.
-        tile: edge of a payload tile in pixels, a multiple of 16.
-        effort: 0..9; more effort, smaller file or better picture, slower.
-
-    Raises:
-        ContainerError: a parameter cannot be expressed in the container.
-        LimitError: too many tiles, or tiles too large for the model.
-    """
-    height, width = picture.rgb.shape[:2]
-    header = Header(model.model_id, width, height, rate, model.coder, tile, picture.grey)
-    check_work(header)  # before any work is done
-    payloads = _encode_tiles(picture.rgb, header, model, effort)
-    if not _fits(payloads, picture.rgb):
-        header, payloads = _coarsen(picture.rgb, header, model, effort)
-    alpha = None if picture.alpha is None else encode_alpha(picture.alpha)
-    return write(Container(header, payloads, alpha, picture.icc, picture.exif))
+    """Encode a picture at one rate; takes and raises what :class:`Encoder` does."""
+    return Encoder(picture, model, tile=tile, effort=effort).encode(rate)

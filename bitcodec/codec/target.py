@@ -13,7 +13,7 @@ from collections.abc import Callable
 import numpy as np
 
 from bitcodec.codec.decode import decode
-from bitcodec.codec.encode import DEFAULT_EFFORT, DEFAULT_TILE, encode_picture
+from bitcodec.codec.encode import DEFAULT_EFFORT, DEFAULT_TILE, Encoder
 from bitcodec.errors import TargetError
 from bitcodec.format.container import Source, read_header
 from bitcodec.format.header import Coder
@@ -81,22 +81,24 @@ def encode_to_target(
         bpp: bits per pixel of the whole file; the nearest rate is taken.
         size: bytes of the whole file, never exceeded.
         psnr: dB over RGB, reached or passed by as little as possible.
-        tile: as in :func:`encode_picture`.
-        effort: as in :func:`encode_picture`.
+        tile: as in :class:`Encoder`.
+        effort: as in :class:`Encoder`.
 
     Raises:
         TargetError: the target cannot be reached.
     """
     rates = model.rates()
+    encoder = Encoder(picture, model, tile=tile, effort=effort)
     files: dict[int, bytes] = {}
 
     def encoded(index: int) -> bytes:
         if index not in files:
-            files[index] = encode_picture(picture, model, rates[index], tile=tile, effort=effort)
+            files[index] = encoder.encode(rates[index])
         return files[index]
 
     def log_size(index: int) -> float:
-        if model.coder is Coder.PACKED:  # its size is known without encoding
+        # The size of a packed file without overlays is known without encoding.
+        if model.coder is Coder.PACKED and not encoder.tries_overlays:
             return math.log(_packed_size(encoded(len(rates) - 1), rates[index]))
         return math.log(len(encoded(index)))
 

@@ -13,6 +13,7 @@ from bitcodec.errors import ContainerError
 from bitcodec.format.container import Source
 from bitcodec.format.tiling import Box
 from bitcodec.models.base import Model
+from bitcodec.picture.overlay import decode_overlay
 
 __all__ = ["Missing", "Tiles"]
 
@@ -30,24 +31,26 @@ class Tiles:
 
     Attributes:
         lost: numbers of the tiles that were found to be lost.
-        kept: the latents of tiles that are still needed, None for a lost one.
+        lost_overlays: numbers of the overlays that were.
+        kept: the latents of tiles that are still needed, None for a lost one, or without any.
     """
 
     def __init__(self, source: Source, model: Model, missing: Missing) -> None:
         self.source, self.model, self.missing = source, model, missing
         self.tiling = source.header.tiling
         self.lost: set[int] = set()
+        self.lost_overlays: set[int] = set()
         self.kept: dict[int, np.ndarray | None] = {}
         self._losing = threading.Lock()
 
     def latents(self, index: int) -> np.ndarray | None:
-        """A tile's latents (C, h, w), None where it is lost."""
+        """A tile's latents (C, h, w), None where it is lost or has none."""
         if index not in self.kept:
             self.kept[index] = self._decode(index, self.model.decode_tile)
         return self.kept[index]
 
     def preview(self, index: int, reduce: int) -> np.ndarray | None:
-        """A tile's small picture, see :meth:`Model.preview_tile`; None where it is lost."""
+        """A tile's small picture, see :meth:`Model.preview_tile`; None as for its latents."""
 
         def decode(payload: bytes, shape: tuple[int, int], rate: int) -> np.ndarray:
             return self.model.preview_tile(payload, shape, rate, reduce)
@@ -55,7 +58,7 @@ class Tiles:
         return self._decode(index, decode)
 
     def gather(self, box: Box) -> np.ndarray | None:
-        """The latents (C, h, w) of a box of latents, zeros for lost tiles; None if all are lost."""
+        """The latents (C, h, w) of a box of latents; zeros, or None, where no tile has any."""
         out: np.ndarray | None = None
         touched = list(self.tiling.touching(box.enlarged().clipped(self.tiling.picture)))
         missing = [index for index in touched if index not in self.kept]
@@ -79,9 +82,30 @@ class Tiles:
             if tile.x1 <= x or tile.y1 <= y:
                 del self.kept[index]
 
+    def overlay(self, index: int) -> np.ndarray | None:
+        """What is pasted over a tile, uint8 (height, width, 4), alpha 0 or 255; None where lost."""
+        height, width = self.tiling.box(index).shape
+        try:
+            data = self.source.overlay(index)
+            try:
+                overlay = decode_overlay(data, width, height)
+                if not self.source.has_payload(index) and not overlay[..., 3].all():
+                    raise ContainerError("it has holes, and there is nothing below them")
+                return overlay
+            except ContainerError as error:
+                raise ContainerError(f"overlay {index}: {error}") from None
+        except ContainerError:
+            if self.missing == "error":
+                raise
+            with self._losing:
+                self.lost_overlays.add(index)
+            return None
+
     def _decode(
         self, index: int, decode: Callable[[bytes, tuple[int, int], int], np.ndarray]
     ) -> np.ndarray | None:
+        if not self.source.has_payload(index):
+            return None
         shape, rate = self.tiling.latent_box(index).shape, self.source.header.rate
         try:
             payload = self.source.tile(index)

@@ -3,7 +3,7 @@
 FORMAT.md specifies the layout field by field::
 
     the front                               see bitcodec/format/layout.py
-    the tiles' payloads, then the sections
+    the tiles' payloads, the overlays, the sections
     CRC-32 of all the above
 
 Everything is checked before it is used or allocated. Whatever the bytes, reading raises
@@ -68,7 +68,9 @@ _CHUNK = 1 << 20
 
 @dataclass(frozen=True)
 class Container:
-    """A whole file: header, one payload a tile in raster order, and the optional sections.
+    """A whole file: header, one payload a tile in raster order, and the optional parts.
+
+    ``overlays`` is empty, or has one for each tile: a PNG or WebP file, or b"" for none.
 
     ``alpha`` is an 8-bit greyscale PNG file; ``icc`` and ``exif`` are raw (the file has them
     compressed), at most 16 MiB each. EXIF is the TIFF structure, without ``Exif\\0\\0`` before it.
@@ -79,25 +81,29 @@ class Container:
     alpha: bytes | None = None
     icc: bytes | None = None
     exif: bytes | None = None
+    overlays: tuple[bytes, ...] = ()
 
 
 def write(container: Container) -> bytes:
     """The bytes of a version 1 file.
 
-    ContainerError where the number of tiles is not the header's, LimitError where a part is too
-    long or there are too many tiles.
+    ContainerError where the number of tiles or overlays is not the header's, LimitError where a
+    part is too long or there are too many tiles.
     """
     header = container.header
     header.check_tiles()
     if len(container.tiles) != header.tiling.count:
         raise ContainerError(f"{len(container.tiles)} tiles where there are {header.tiling.count}")
+    if len(container.overlays) not in (0, header.tiling.count):
+        raise ContainerError(f"{len(container.overlays)} overlays for {header.tiling.count} tiles")
     sections: dict[str, bytes] = {}
     for name in SECTIONS:
         section: bytes | None = getattr(container, name)
         if section is not None:
             sections[name] = deflate(section, name) if name in _COMPRESSED else section
-    parts = [*container.tiles, *sections.values()]
-    body = b"".join((write_front(header, list(sections), parts), *parts))
+    parts = [*container.tiles, *container.overlays, *sections.values()]
+    front = write_front(header, list(sections), parts, overlays=bool(container.overlays))
+    body = b"".join((front, *parts))
     return body + crc32(body)
 
 
@@ -134,6 +140,19 @@ class Source:
         """A tile's payload; TruncatedError or ChecksumError."""
         return self._part(f"tile {index}", self.layout.tiles[index])
 
+    def overlay(self, index: int) -> bytes:
+        """A tile's overlay, b"" where it has none; TruncatedError or ChecksumError."""
+        spans = self.layout.overlays
+        return self._part(f"overlay {index}", spans[index]) if spans else b""
+
+    def has_overlay(self, index: int) -> bool:
+        """Whether a tile has an overlay."""
+        return bool(self.layout.overlays) and self.layout.overlays[index].length > 0
+
+    def has_payload(self, index: int) -> bool:
+        """Whether a tile has latents: an overlay that covers it may do without."""
+        return self.layout.tiles[index].length > 0 or not self.has_overlay(index)
+
     def section(self, name: str) -> bytes | None:
         """Section "alpha", "icc" or "exif"; None where there is none.
 
@@ -161,9 +180,9 @@ class Source:
     def damaged(self) -> list[str]:
         """Names of the parts that are not whole, in file order.
 
-        "tile 0", ..., "alpha", "icc", "exif". Where every part is whole, but the end of the file
-        is not as it should be, the list is ["end of file"]. A part is whole if its own CRC-32
-        matches.
+        "tile 0", ..., "overlay 0", ..., "alpha", "icc", "exif". Where every part is whole, but
+        the end of the file is not as it should be, the list is ["end of file"]. A part is whole
+        if its own CRC-32 matches.
         """
         names = [name for name, span in self.layout.spans() if not self._is_whole(name, span)]
         return names if names or self._ends_well() else ["end of file"]
@@ -201,5 +220,6 @@ def read(data: bytes, *, max_pixels: int = DEFAULT_MAX_PIXELS) -> Container:
     return Container(
         source.header,
         tuple(source.tile(index) for index in range(len(source.layout.tiles))),
+        overlays=tuple(source.overlay(index) for index in range(len(source.layout.overlays))),
         **{name: source.section(name) for name in SECTIONS},
     )

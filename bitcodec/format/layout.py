@@ -3,7 +3,8 @@
 FORMAT.md specifies it field by field::
 
     magic, version, flags, header fields    see bitcodec/format/header.py
-    table: length, CRC-32                   of every tile, then of alpha, ICC, EXIF if present
+    table: length, CRC-32                   of every tile, of every overlay if there are any,
+                                            then of alpha, ICC, EXIF if present
     CRC-32 of all the above
 """
 
@@ -32,7 +33,8 @@ MAGIC = b"\x89BTC"
 VERSION = 1
 SECTIONS = {"alpha": 1, "icc": 2, "exif": 4}  #: flag of each, in the order of the file
 _GREY = 8
-_KNOWN_FLAGS = 15
+_OVERLAYS = 16
+_KNOWN_FLAGS = 31
 _ENTRY_MIN_BYTES = 1 + CRC_BYTES
 _FRONT_BYTES = 4096
 
@@ -41,11 +43,14 @@ _FRONT_BYTES = 4096
 class Layout:
     """The header and where everything else lies; made from the front of a file alone.
 
+    ``overlays`` is one for each tile, of length 0 where the tile has none; or nothing at all.
+
     ``header_size`` and ``file_size`` are in bytes; ``file_size`` is what the whole file must have.
     """
 
     header: Header
     tiles: tuple[Span, ...]
+    overlays: tuple[Span, ...]
     alpha: Span | None
     icc: Span | None
     exif: Span | None
@@ -53,24 +58,29 @@ class Layout:
     file_size: int
 
     def spans(self) -> Iterator[tuple[str, Span]]:
-        """Every part with its name ("tile 0", ..., "alpha", "icc", "exif"), in file order."""
-        for index, span in enumerate(self.tiles):
-            yield f"tile {index}", span
+        """Every part with its name ("tile 0", ..., "overlay 0", ..., "alpha", ...), in order."""
+        for name, spans in (("tile", self.tiles), ("overlay", self.overlays)):
+            for index, span in enumerate(spans):
+                yield f"{name} {index}", span
         for name in SECTIONS:
             section: Span | None = getattr(self, name)
             if section is not None:
                 yield name, section
 
 
-def write_front(header: Header, sections: Sequence[str], parts: Sequence[bytes]) -> bytes:
+def write_front(
+    header: Header, sections: Sequence[str], parts: Sequence[bytes], *, overlays: bool = False
+) -> bytes:
     """Everything before the first payload.
 
     Args:
         header: of the file.
         sections: names of those that it has.
-        parts: the tiles' payloads, then the sections; LimitError where one is too long.
+        parts: the tiles' payloads, the overlays, the sections; LimitError where one is too long.
+        overlays: whether there are any.
     """
-    flags = sum(SECTIONS[name] for name in sections) | (_GREY if header.grey else 0)
+    flags = sum(SECTIONS[name] for name in sections)
+    flags |= _GREY * header.grey | _OVERLAYS * overlays
     front = bytearray(MAGIC)
     front += bytes((VERSION, flags)) + header.to_bytes()
     for part in parts:
@@ -93,11 +103,13 @@ def read_header(data: bytes, *, max_pixels: int | None = None) -> Layout:
     check_pixels(header, max_pixels)
     header.check_tiles()
     names = [name for name, flag in SECTIONS.items() if flags & flag]
-    entries = _parse_table(cursor, header.tiling.count + len(names))
+    tiles = header.tiling.count
+    layers = 2 if flags & _OVERLAYS else 1
+    entries = _parse_table(cursor, layers * tiles + len(names))
     checked = cursor.position
     if cursor.take(CRC_BYTES) != crc32(memoryview(data)[:checked]):
         raise ChecksumError("the header is damaged: its checksum does not match")
-    return _lay_out(header, names, entries, cursor.position)
+    return _lay_out(header, layers, names, entries, cursor.position)
 
 
 def load_header(file: BinaryIO, *, max_pixels: int | None = None) -> Layout:
@@ -142,7 +154,11 @@ def _parse_table(cursor: Cursor, count: int) -> list[tuple[int, int]]:
 
 
 def _lay_out(
-    header: Header, names: list[str], entries: list[tuple[int, int]], header_size: int
+    header: Header,
+    layers: int,
+    names: list[str],
+    entries: list[tuple[int, int]],
+    header_size: int,
 ) -> Layout:
     """Turn lengths into offsets: parts follow each other without gaps."""
     spans = []
@@ -151,10 +167,11 @@ def _lay_out(
         spans.append(Span(offset, length, checksum))
         offset += length
     count = header.tiling.count
-    sections = dict(zip(names, spans[count:], strict=True))
+    sections = dict(zip(names, spans[layers * count :], strict=True))
     return Layout(
         header=header,
         tiles=tuple(spans[:count]),
+        overlays=tuple(spans[count : layers * count]),
         alpha=sections.get("alpha"),
         icc=sections.get("icc"),
         exif=sections.get("exif"),

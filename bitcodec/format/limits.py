@@ -73,14 +73,15 @@ def impossible_payloads(header: Header, lengths: Sequence[int | None]) -> Iterat
 
     Args:
         header: of the file.
-        lengths: of all its payloads in bytes, in order; None for one that is not there.
+        lengths: of all its payloads in bytes, in order; None for one that is not there, and
+            need not be.
     """
     if header.coder is Coder.RANGED:
-        yield from (i for i, length in enumerate(lengths) if length is None or length % 4)
+        yield from (i for i, length in enumerate(lengths) if length is not None and length % 4)
         return
     counts = header.tiling.latent_counts()
     for index, (length, latents) in enumerate(zip(lengths, counts, strict=True)):
-        if length != packed_bytes(header.rate, latents):
+        if length is not None and length != packed_bytes(header.rate, latents):
             yield index
 
 
