@@ -16,6 +16,7 @@ import torch
 from PIL import Image
 
 from bitcodec.api import decode, decode_partial, encode
+from bitcodec.codec.encode import Encoder
 from bitcodec.errors import BitcodecError
 from bitcodec.format import container
 from bitcodec.format.container import Coder
@@ -28,6 +29,7 @@ from bitcodec.models.ladder.model import LadderModel
 from bitcodec.models.ladder.quantize import export_context
 from bitcodec.models.sign.config import SignConfig
 from bitcodec.models.sign.model import SignModel
+from bitcodec.picture.images import from_pil
 
 # Work goes with the pixels that a file claims, and a range-coded payload may be short whatever
 # they are; what is looked for is work or memory beyond that.
@@ -47,7 +49,7 @@ def tiny_models() -> dict[Coder, Model]:
 
 
 def seed_files(models: dict[Coder, Model]) -> dict[str, bytes]:
-    """Small sound files, by name: both families, tiles, grey, alpha, ICC profile, EXIF."""
+    """Small sound files, by name: families, tiles, grey, alpha, metadata, overlays."""
     gradient = Image.linear_gradient("L")
     colour = Image.merge("RGB", (gradient, Image.radial_gradient("L"), gradient.rotate(90)))
     small, grey = colour.resize((20, 17)), gradient.resize((33, 9))
@@ -66,7 +68,17 @@ def seed_files(models: dict[Coder, Model]) -> dict[str, bytes]:
             ("rich", rich, 1024),
         ):
             files[f"{model.family}-{name}.bin"] = encode(image, model=model, tile=tile)
+        files[f"{model.family}-lossless.bin"] = encode(rich, model=model, tile=16, lossless=True)
+        files[f"{model.family}-mixed.bin"] = _mixed(model)
     return files
+
+
+def _mixed(model: Model) -> bytes:
+    """Noise over the latents, stripes in overlays; tiles with both, and with each alone."""
+    rgb = np.random.default_rng(0).integers(0, 256, (32, 96, 3), dtype=np.uint8)
+    rgb[:, :48] = np.repeat([[0], [250]], 4, 0).reshape(8, 1)[np.arange(48) % 8]
+    encoder = Encoder(from_pil(Image.fromarray(rgb)), model, tile=16)
+    return encoder._write_layers(encoder._header(model.rates()[0]), encoder._layers[-1])
 
 
 def _icc() -> bytes:
@@ -84,7 +96,8 @@ def reseal(data: bytes) -> bytes:
         flags = cursor.unsigned(1)
         header = Header.parse(cursor, grey=False)
         header.check_tiles()
-        for _ in range(header.tiling.count + (flags & 7).bit_count()):
+        layers = 2 if flags & 16 else 1
+        for _ in range(layers * header.tiling.count + (flags & 7).bit_count()):
             places.append((cursor.varint(), cursor.position))
             cursor.take(4)
         offset = cursor.position + 4

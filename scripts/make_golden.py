@@ -5,8 +5,8 @@ They are the promise that files of version 1 decode for ever, so they are not ma
 test fails: they are made once, and added to. ``--write`` writes those that are missing;
 ``--write --replace`` all of them, which breaks the promise and needs a reason in CHANGELOG.md.
 
-For each NAME.bin there are NAME.npz (the latents of each tile, ``tile0`` ...: exact) and NAME.png
-(the pixels: within 1). Weights are compressed by xz.
+For each NAME.bin there are NAME.npz (the latents of each tile that has any, ``tile0`` ...: exact)
+and NAME.png (the pixels: within 1). Weights are compressed by xz.
 """
 
 from __future__ import annotations
@@ -21,10 +21,10 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from PIL import Image, ImageCms
+from PIL import Image, ImageCms, ImageDraw
 
 import bitcodec
-from bitcodec.codec.encode import encode_picture
+from bitcodec.codec.encode import Encoder
 from bitcodec.format import container
 from bitcodec.models.base import Model
 from bitcodec.models.ladder.config import LadderConfig
@@ -95,6 +95,17 @@ def drawn(width: int, height: int, mode: str) -> Image.Image:
     return image.convert(mode)
 
 
+def lettered(width: int, height: int) -> Image.Image:
+    """Letters on the left, noise on the right."""
+    noise = np.random.default_rng(width).normal(120, 30, (height, width, 3))
+    image = Image.fromarray(noise.clip(0, 255).astype(np.uint8))
+    draw = ImageDraw.Draw(image)
+    draw.rectangle((0, 0, width // 2 - 1, height), fill=(240, 250, 230))
+    for y in range(2, height, 16):
+        draw.text((3, y), "bits 0110", fill=(10, 20, 120))
+    return image
+
+
 def with_metadata(image: Image.Image) -> Image.Image:
     profile = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB"))
     image.info["icc_profile"] = profile.tobytes()
@@ -110,6 +121,7 @@ SIGN_FILES = {
     "sign-grey": (lambda: drawn(33, 17, "L"), 5, 1024),
     "sign-all": (lambda: with_metadata(drawn(40, 20, "RGBA")), 9, 16),
     "sign-1x1": (lambda: drawn(1, 1, "RGB"), 1, 16),
+    "sign-mixed": (lambda: lettered(150, 50), 9, 32),
 }
 LADDER_FILES = {
     "ladder-rgb": (lambda: drawn(70, 40, "RGB"), 5120, 32),
@@ -117,6 +129,8 @@ LADDER_FILES = {
     "ladder-grey": (lambda: drawn(17, 33, "L"), 7000, 1024),
     "ladder-all": (lambda: with_metadata(drawn(40, 20, "LA")), 6000, 16),
     "ladder-1x1": (lambda: drawn(1, 1, "RGB"), 9216, 16),
+    "ladder-mixed": (lambda: lettered(90, 40), 7000, 1024),
+    "ladder-lossless": (lambda: lettered(60, 40).convert("LA"), 9216, 32),
 }
 CERTAIN_FILES = {
     "certain-yes": (lambda: drawn(8, 5, "RGB").resize((90, 50)), 7000, 1024),
@@ -125,16 +139,27 @@ CERTAIN_FILES = {
 Files = dict[str, tuple[Callable[[], Image.Image], int, int]]
 
 
+def encoded(name: str, picture: Image.Image, model: Model, rate: int, tile: int) -> bytes:
+    """A file; by its name one that has overlays or that has nothing else."""
+    encoder = Encoder(images.from_pil(picture), model, tile=tile, effort=5)
+    if name.endswith("-lossless"):
+        return encoder.encode_lossless()
+    if name.endswith("-mixed"):
+        return encoder._write_layers(encoder._header(rate), encoder._layers[-1])
+    return encoder.encode(rate)
+
+
 def results(model: Model, files: Files) -> Iterator[tuple[str, bytes]]:
     """(name, content) of every file of a family."""
     for name, (picture, rate, tile) in files.items():
-        data = encode_picture(images.from_pil(picture()), model, rate, tile=tile, effort=5)
-        parts = container.read(data)
+        data = encoded(name, picture(), model, rate, tile)
+        source = container.Source.of(data)
         tiles = {}
-        for index, payload in enumerate(parts.tiles):
-            x0, y0, x1, y1 = parts.header.tiling.latent_box(index)
-            shape, coded = (y1 - y0, x1 - x0), parts.header.rate
-            tiles[f"tile{index}"] = model.decode_tile(payload, shape, coded)
+        for index in range(source.header.tiling.count):
+            shape, coded = source.header.tiling.latent_box(index).shape, source.header.rate
+            if source.has_payload(index):
+                payload = source.tile(index)
+                tiles[f"tile{index}"] = model.decode_tile(payload, shape, coded)
         packed, png = io.BytesIO(), io.BytesIO()
         np.savez_compressed(packed, **tiles)  # type: ignore[arg-type]
         bitcodec.decode(data, model=model).save(png, "PNG", optimize=True, exif=b"")

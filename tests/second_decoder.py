@@ -43,13 +43,22 @@ class File:
     tile: int  # pixels
     grey: bool
     payloads: list[bytes] = field(default_factory=list)
+    overlays: list[bytes] = field(default_factory=list)
     sections: dict[str, bytes] = field(default_factory=dict)
+
+    def sizes(self) -> list[tuple[int, int]]:
+        """Height and width of each tile in pixels."""
+        across = [min(self.tile, self.width - x) for x in range(0, self.width, self.tile)]
+        down = [min(self.tile, self.height - y) for y in range(0, self.height, self.tile)]
+        return [(h, w) for h in down for w in across]
 
     def shapes(self) -> list[tuple[int, int]]:
         """Rows and columns of latents of each tile."""
-        across = [min(self.tile, self.width - x) for x in range(0, self.width, self.tile)]
-        down = [min(self.tile, self.height - y) for y in range(0, self.height, self.tile)]
-        return [((h + 15) // 16, (w + 15) // 16) for h in down for w in across]
+        return [((h + 15) // 16, (w + 15) // 16) for h, w in self.sizes()]
+
+    def is_bare(self, index: int) -> bool:
+        """Whether a tile has an overlay, and no payload."""
+        return bool(self.overlays) and bool(self.overlays[index]) and not self.payloads[index]
 
 
 class Reader:
@@ -88,7 +97,7 @@ def parse(data: bytes) -> File:
     refuse_if(r.take(4) != b"\x89BTC", "magic")
     refuse_if(r.u8() != 1, "version")
     flags = r.u8()
-    refuse_if(flags > 15, "flags")
+    refuse_if(flags > 31, "flags")
     model_id = r.take(8).hex()
     width, height = r.varint(1, 2**31 - 1), r.varint(1, 2**31 - 1)
     rate, coder, tile = r.varint(1, 65535), r.u8(), 16 * r.varint(1, 4096)
@@ -96,8 +105,9 @@ def parse(data: bytes) -> File:
     file = File(model_id, width, height, rate, coder, tile, bool(flags & 8))
     names = [name for bit, name in enumerate(("alpha", "icc", "exif")) if flags >> bit & 1]
     count = -(-width // tile) * -(-height // tile)
-    refuse_if(count > 2**20 or 5 * (count + len(names)) > len(data) - r.at, "too many tiles")
-    table = [(r.varint(0, 2**31 - 1), r.u32()) for _ in range(count + len(names))]
+    entries = (2 * count if flags & 16 else count) + len(names)
+    refuse_if(count > 2**20 or 5 * entries > len(data) - r.at, "too many tiles")
+    table = [(r.varint(0, 2**31 - 1), r.u32()) for _ in range(entries)]
     r.checksum()
     parts = []
     for length, crc in table:
@@ -105,10 +115,25 @@ def parse(data: bytes) -> File:
         refuse_if(zlib.crc32(parts[-1]) != crc, "the checksum of a part")
     r.checksum()
     refuse_if(r.at != len(data), "bytes after the end")
-    file.payloads = parts[:count]
-    for name, part in zip(names, parts[count:], strict=True):
+    file.payloads, file.overlays = parts[:count], parts[count : entries - len(names)]
+    for name, part in zip(names, parts[entries - len(names) :], strict=True):
         file.sections[name] = part if name == "alpha" else zlib.decompress(part)
+    for overlay, size in zip(file.overlays, file.sizes(), strict=False):
+        refuse_if(bool(overlay) and overlay_size(overlay) != size, "an overlay of another size")
     return file
+
+
+def overlay_size(data: bytes) -> tuple[int, int]:
+    """Height and width of an overlay; its pixels are a matter for libraries of PNG and WebP."""
+    if data[:4] == b"RIFF":
+        refuse_if(data[8:16] != b"WEBPVP8L" or data[20] != 0x2F, "not a lossless WebP file")
+        (bits,) = struct.unpack("<I", data[21:25])
+        return (bits >> 14 & 0x3FFF) + 1, (bits & 0x3FFF) + 1
+    refuse_if(data[:8] != b"\x89PNG\r\n\x1a\n" or data[12:16] != b"IHDR", "not a PNG file")
+    width, height, depth, kind, *rest = struct.unpack(">IIBBBBB", data[16:29])
+    kinds = {0: {8}, 2: {8}, 3: {1, 2, 4, 8}, 6: {8}}
+    refuse_if(depth not in kinds.get(kind, set()) or any(rest), "a kind of PNG")
+    return height, width
 
 
 # --- packed payloads -------------------------------------------------------------------------
@@ -295,17 +320,21 @@ def decode_ranged(payload: bytes, h: int, w: int, rate: int, t: Tensors) -> np.n
 
 
 def latents(file: File, weights: Path | None = None) -> list[np.ndarray]:
-    """The latents of every tile: of ``sign`` its bits, of ``ladder`` its levels q."""
-    if file.coder == 0:
-        pairs = zip(file.payloads, file.shapes(), strict=True)
-        return [unpack(payload, (file.rate, *shape)) for payload, shape in pairs]
-    refuse_if(weights is None, "a ranged payload cannot be decoded without its weights")
-    _, model_id, tensors = read_weights(Path(weights or ""))
-    refuse_if(model_id != file.model_id, "made with other weights")
-    return [
-        decode_ranged(payload, *shape, file.rate, tensors)
-        for payload, shape in zip(file.payloads, file.shapes(), strict=True)
-    ]
+    """The latents of every tile that has any: of ``sign`` its bits, of ``ladder`` its levels q."""
+    tensors: Tensors = {}
+    if file.coder == 1:
+        refuse_if(weights is None, "a ranged payload cannot be decoded without its weights")
+        _, model_id, tensors = read_weights(Path(weights or ""))
+        refuse_if(model_id != file.model_id, "made with other weights")
+    out = []
+    for index, (payload, shape) in enumerate(zip(file.payloads, file.shapes(), strict=True)):
+        if file.is_bare(index):
+            continue
+        if file.coder:
+            out.append(decode_ranged(payload, *shape, file.rate, tensors))
+        else:
+            out.append(unpack(payload, (file.rate, *shape)))
+    return out
 
 
 if __name__ == "__main__":

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -18,6 +19,7 @@ from bitcodec.errors import BitcodecError, LimitError
 from bitcodec.format import container
 from bitcodec.format.container import Coder, Container, Header
 from bitcodec.models.base import Model
+from bitcodec.picture.overlay import encode_overlay
 
 Draw = Callable[..., Image.Image]
 ROOT = Path(__file__).resolve().parent.parent
@@ -56,8 +58,24 @@ def attempt(data: bytes, coder: Coder) -> None:
     assert not any("\n" in message for message in messages)
 
 
-def file_of(header: Header, payloads: tuple[bytes, ...], **sections: bytes | None) -> bytes:
-    return container.write(Container(header, payloads, **sections))
+def file_of(
+    header: Header,
+    payloads: tuple[bytes, ...],
+    overlays: tuple[bytes, ...] = (),
+    **sections: bytes | None,
+) -> bytes:
+    return container.write(Container(header, payloads, overlays=overlays, **sections))
+
+
+def overlay_of(height: int, width: int) -> st.SearchStrategy[bytes]:
+    """None, a good one, one of another size, a changed one, or any bytes."""
+    rgb = np.random.default_rng(height * width).integers(0, 256, (height + 1, width, 3), np.uint8)
+    good = encode_overlay(rgb[:-1], rgb[:-1, :, 0] > 40)
+    changed = st.tuples(st.integers(0, len(good) - 1), st.integers(0, 255)).map(
+        lambda at: good[: at[0]] + bytes([at[1]]) + good[at[0] + 1 :]
+    )
+    fixed = st.sampled_from([b"", good, encode_overlay(rgb), encode_overlay(rgb[:-1])])
+    return st.one_of(fixed, changed, st.binary(max_size=40))
 
 
 coders = st.sampled_from(Coder)
@@ -80,7 +98,9 @@ def test_any_payloads_behind_right_checksums(data: st.DataObject, coder: Coder) 
             tile = data.draw(st.binary(max_size=400))
         tiles.append(tile)
     alpha = data.draw(st.one_of(st.just(parts.alpha), st.binary(max_size=99)))
-    attempt(file_of(parts.header, tuple(tiles), alpha=alpha), coder)
+    overlays = [data.draw(overlay_of(*parts.header.tiling.box(n).shape)) for n in range(len(tiles))]
+    given = tuple(overlays) if data.draw(st.booleans()) else ()
+    attempt(file_of(parts.header, tuple(tiles), given, alpha=alpha), coder)
 
 
 @given(st.data(), coders, edges, edges, st.integers(1, 65535), st.integers(1, 4096))

@@ -15,7 +15,7 @@ from bitcodec.codec.tiles import Missing, Tiles
 from bitcodec.errors import BitcodecError, ContainerError, UnknownModelError
 from bitcodec.format.container import Source
 from bitcodec.format.header import Header
-from bitcodec.format.limits import check_payloads, check_work, impossible_payloads
+from bitcodec.format.limits import check_overlays, check_payloads, check_work, impossible_payloads
 from bitcodec.format.tiling import Box
 from bitcodec.models.base import Model
 from bitcodec.picture.images import Picture, decode_alpha
@@ -71,6 +71,8 @@ def decode(
     header = source.header
     _check_model(header, model)
     check_work(header, max_pixels)
+    if source.layout.overlays:
+        check_overlays(header)
     box = box or header.tiling.picture
     lengths = [
         span.length if source.has_payload(index) else None

@@ -13,7 +13,7 @@ import numpy as np
 
 from bitcodec.codec.layers import Layers, lossless, split
 from bitcodec.format.container import Container, Header, write
-from bitcodec.format.limits import check_work
+from bitcodec.format.limits import allows_overlays, check_overlays, check_work
 from bitcodec.format.tiling import DEFAULT_TILE, STRIDE, Box
 from bitcodec.models.base import SEARCHING, Model
 from bitcodec.picture.images import Picture, encode_alpha
@@ -116,7 +116,8 @@ class Encoder:
     @functools.cached_property
     def _layers(self) -> tuple[Layers, ...]:
         header = self._header(self._model.rates()[0])
-        return split(self._picture, header.tiling, self._effort)
+        allowed = allows_overlays(header)
+        return split(self._picture, header.tiling, self._effort) if allowed else ()
 
     @property
     def tries_overlays(self) -> bool:
@@ -135,8 +136,12 @@ class Encoder:
         return min(files, key=len)
 
     def encode_lossless(self) -> bytes:
-        """A file of overlays alone, which decodes to the very pixels."""
+        """A file of overlays alone, which decodes to the very pixels.
+
+        LimitError where a tile has more than 2**22 pixels.
+        """
         header = self._header(self._model.rates()[-1])
+        check_overlays(header)
         return self._write_layers(header, lossless(self._picture, header.tiling, self._effort))
 
     def _header(self, rate: int) -> Header:

@@ -16,6 +16,8 @@ from bitcodec.format.header import Coder, Header
 __all__ = [
     "MAX_RANGED_TILE_PIXELS",
     "MIN_RANGED_TILE_COST",
+    "allows_overlays",
+    "check_overlays",
     "check_payloads",
     "check_pixels",
     "check_work",
@@ -52,7 +54,7 @@ def check_work(header: Header, max_pixels: int | None = None) -> None:
     check_pixels(header, max_pixels)
     if header.coder is not Coder.RANGED:
         return
-    largest = min(header.tile, header.width) * min(header.tile, header.height)
+    largest = _largest_tile(header)
     if largest > MAX_RANGED_TILE_PIXELS:
         raise LimitError(
             f"ranged tiles of {largest} pixels are larger than {MAX_RANGED_TILE_PIXELS}"
@@ -64,6 +66,23 @@ def check_work(header: Header, max_pixels: int | None = None) -> None:
             f"{tiles} small tiles take as long as {cost} pixels, which are more than "
             f"{max_pixels} (see --max-pixels)"
         )
+
+
+def allows_overlays(header: Header) -> bool:
+    """Whether tiles are small enough for overlays: at most 2**22 pixels, whatever the coder."""
+    return _largest_tile(header) <= MAX_RANGED_TILE_PIXELS
+
+
+def check_overlays(header: Header) -> None:
+    """LimitError where they are not."""
+    if not allows_overlays(header):
+        raise LimitError(
+            f"overlays of {_largest_tile(header)} pixels are larger than {MAX_RANGED_TILE_PIXELS}"
+        )
+
+
+def _largest_tile(header: Header) -> int:
+    return min(header.tile, header.width) * min(header.tile, header.height)
 
 
 def impossible_payloads(header: Header, lengths: Sequence[int | None]) -> Iterator[int]:
