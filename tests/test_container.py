@@ -46,7 +46,7 @@ def header(width: int = 40, height: int = 20, **changes: object) -> Header:
 
 
 SECTIONS = (b"alpha", b"icc" * 9, b"II*\0exif")
-FULL = Container(header(grey=True), (b"abc", b"de"), *SECTIONS, (b"", b"over"))
+FULL = Container(header(grey=True), (b"abc", b"de"), *SECTIONS, (b"lay", b"over"))
 PLAIN = Container(header(), (b"abc", b""))
 
 
