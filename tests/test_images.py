@@ -11,11 +11,9 @@ import numpy as np
 import pytest
 from PIL import ExifTags, Image, ImageCms, PngImagePlugin
 
-from bitcodec.errors import ContainerError, FileError, ImageError
+from bitcodec.errors import FileError, ImageError
 from bitcodec.picture.images import (
     Picture,
-    decode_alpha,
-    encode_alpha,
     from_pil,
     open_picture,
     to_pil,
@@ -491,30 +489,3 @@ def test_pillows_limit_is_put_back_after_many_threads(monkeypatch: pytest.Monkey
         thread.join()
     assert failures == []
     assert Image.MAX_IMAGE_PIXELS == 100
-
-
-@pytest.mark.parametrize("alpha", [ALPHA, ALPHA[:1, :1], ALPHA > 99, np.zeros((300, 2))])
-def test_alpha_round_trip(alpha: np.ndarray) -> None:
-    alpha = alpha.astype(np.uint8)
-    data = encode_alpha(alpha)
-    back = decode_alpha(data, alpha.shape[1], alpha.shape[0])
-    np.testing.assert_array_equal(back, alpha)
-    assert back.dtype == np.uint8
-
-
-def test_alpha_beyond_pillows_limit(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 3)
-    np.testing.assert_array_equal(decode_alpha(encode_alpha(ALPHA), 7, 5), ALPHA)
-
-
-def test_bad_alpha() -> None:
-    data = encode_alpha(ALPHA)
-    others = [b"", b"no png", file_of(Image.fromarray(RGB)), file_of(Image.fromarray(ALPHA > 9))]
-    for other in others:
-        with pytest.raises(ContainerError):
-            decode_alpha(other, 7, 5)
-    with pytest.raises(ContainerError):
-        decode_alpha(data, 5, 7)
-    for length in range(len(data) - 20):  # what comes after the pixels does not matter
-        with pytest.raises(ContainerError):
-            decode_alpha(data[:length], 7, 5)

@@ -18,7 +18,8 @@ from bitcodec.format.header import Header
 from bitcodec.format.limits import check_overlays, check_payloads, check_work, impossible_payloads
 from bitcodec.format.tiling import Box
 from bitcodec.models.base import Model
-from bitcodec.picture.images import Picture, decode_alpha
+from bitcodec.picture.alpha import decode_alpha
+from bitcodec.picture.images import Picture
 
 __all__ = ["Decoded", "Missing", "crop_box", "decode"]
 

@@ -16,7 +16,8 @@ from bitcodec.format.container import Container, Header, write
 from bitcodec.format.limits import allows_overlays, check_overlays, check_work
 from bitcodec.format.tiling import DEFAULT_TILE, STRIDE, Box
 from bitcodec.models.base import SEARCHING, Model
-from bitcodec.picture.images import Picture, encode_alpha
+from bitcodec.picture.alpha import encode_alpha
+from bitcodec.picture.images import Picture
 
 __all__ = ["DEFAULT_EFFORT", "DEFAULT_TILE", "Encoder", "encode_picture"]
 

@@ -72,8 +72,8 @@ class Container:
 
     ``overlays`` is empty, or has one for each tile: a PNG or WebP file, or b"" for none.
 
-    ``alpha`` is an 8-bit greyscale PNG file; ``icc`` and ``exif`` are raw (the file has them
-    compressed), at most 16 MiB each. EXIF is the TIFF structure, without ``Exif\\0\\0`` before it.
+    ``alpha`` is an 8-bit greyscale PNG or WebP file; ``icc`` and ``exif`` are raw (the file has
+    them compressed), at most 16 MiB each. EXIF is the TIFF structure, without ``Exif\\0\\0``.
     """
 
     header: Header

@@ -8,7 +8,6 @@ from __future__ import annotations
 import contextlib
 import io
 import os
-import struct
 from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any
@@ -20,7 +19,6 @@ from PIL import Image, UnidentifiedImageError
 from bitcodec.errors import (
     DEFAULT_MAX_PIXELS,
     BitcodecError,
-    ContainerError,
     ImageError,
     one_line,
 )
@@ -34,12 +32,9 @@ from bitcodec.picture.metadata import info_of_exif, is_one_channel
 
 __all__ = [
     "Picture",
-    "decode_alpha",
-    "encode_alpha",
     "from_pil",
     "open_picture",
     "pillow_errors",
-    "pixel_limit",
     "stripped",
     "to_pil",
     "to_picture",
@@ -117,36 +112,6 @@ def stripped(picture: Picture) -> Picture:
     if converted is None:
         return replace(plain, notes=(*picture.notes, "damaged colour profile dropped"))
     return replace(from_pil(converted), notes=picture.notes)
-
-
-def encode_alpha(alpha: npt.NDArray[np.uint8]) -> bytes:
-    """The alpha section of a ``.bin``: ``alpha`` uint8 (H, W) as an 8-bit greyscale PNG file."""
-    out = io.BytesIO()
-    Image.fromarray(np.ascontiguousarray(alpha)).save(out, "PNG", optimize=True)
-    return out.getvalue()
-
-
-def decode_alpha(data: bytes, width: int, height: int) -> npt.NDArray[np.uint8]:
-    """What :func:`encode_alpha` was given: uint8 (height, width).
-
-    ContainerError where the data are not an 8-bit greyscale PNG file of that size.
-    """
-    # Signature, length and name of the first chunk, then its fields up to the colour type.
-    start = b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR" + struct.pack(">IIBB", width, height, 8, 0)
-    if data[: len(start)] != start:
-        raise ContainerError(f"the alpha section is not a {width}x{height} 8-bit greyscale PNG")
-    try:
-        with (
-            pillow_errors(),
-            pixel_limit(width * height),
-            Image.open(io.BytesIO(data), formats=["PNG"]) as image,
-        ):
-            alpha = np.array(image)
-    except ImageError as error:
-        raise ContainerError(f"the alpha section is damaged: {error}") from error
-    if alpha.shape != (height, width) or alpha.dtype != np.uint8:
-        raise ContainerError("the alpha section is damaged: its size is not the picture's")
-    return alpha
 
 
 def _as_pil(image: Image.Image | npt.NDArray[Any]) -> Image.Image:

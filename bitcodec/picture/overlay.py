@@ -15,9 +15,10 @@ import numpy.typing as npt
 from PIL import Image, features
 
 from bitcodec.errors import ContainerError, ImageError
-from bitcodec.picture.images import pillow_errors, pixel_limit
+from bitcodec.picture.images import pillow_errors
+from bitcodec.picture.limit import pixel_limit
 
-__all__ = ["decode_overlay", "encode_overlay"]
+__all__ = ["decode_overlay", "encode_overlay", "encode_webp"]
 
 _PNG = b"\x89PNG\r\n\x1a\n"
 _PNG_KINDS = {(2, 8), (3, 1), (3, 2), (3, 4), (3, 8), (0, 8), (6, 8)}  # (colour type, bit depth)
@@ -48,13 +49,20 @@ def encode_overlay(
         image = Image.fromarray(np.dstack((rgb * shown[..., None], alpha)))
     files = []
     colours = image.getcolors(_MOST_COLOURS)
-    if features.check("webp") and max(image.size) < _WEBP_MOST:
-        files.append(_saved(image, "WEBP", lossless=True, method=method, quality=quality))
+    if webp := encode_webp(image, method=method, quality=quality):
+        files.append(webp)
     if colours is not None:
         files.append(_palette_png(np.asarray(image)))
     elif not files:
         files.append(_saved(image, "PNG", optimize=True))
     return min(files, key=len)
+
+
+def encode_webp(image: Image.Image, *, method: int = 4, quality: int = 100) -> bytes | None:
+    """A lossless WebP file of mode RGB or RGBA; None where WebP is not here, or not so large."""
+    if not features.check("webp") or max(image.size) >= _WEBP_MOST:
+        return None
+    return _saved(image, "WEBP", lossless=True, method=method, quality=quality)
 
 
 def decode_overlay(data: bytes, width: int, height: int) -> npt.NDArray[np.uint8]:
