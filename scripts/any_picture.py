@@ -5,8 +5,9 @@
 
 Prints a Markdown table: bytes and PSNR of bitcodec at its default quality; of AVIF (4:4:4, speed 6)
 at its default quality, and at the lowest quality whose PSNR is no less than bitcodec's; bytes of
-WebP (lossless, method 6) and PNG; and bytes of `--lossless`. Pixels under an alpha of 0 count for
-nothing in lossy PSNR. Exits with 1 where a lossless file does not decode to the same pixels.
+WebP (lossless, method 6; also with hidden colours) and PNG; and bytes of `--lossless`. Pixels under
+an alpha of 0 count for nothing in lossy PSNR. Exits with 1 where a lossless file does not decode to
+the same pixels.
 """
 
 from __future__ import annotations
@@ -32,6 +33,7 @@ HEAD = (
     "dB",
     "AVIF at our dB",
     "WebP lossless",
+    "exact",
     "PNG",
     "--lossless",
     "the same",
@@ -88,7 +90,7 @@ def measure(name: str, image: Image.Image, folder: Path | None) -> tuple[list[st
         len(avif),
         f"{avif_quality:.1f}",
         equal or "-",
-        len(saved(image, "WEBP", lossless=True, method=6)),
+        *(len(saved(image, "WEBP", lossless=True, method=6, exact=e)) for e in (False, True)),
         len(saved(image, "PNG", optimize=True)),
         len(whole),
         "yes" if same else "no",

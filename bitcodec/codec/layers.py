@@ -27,8 +27,15 @@ _INSIDE, _AROUND = 0.2, 6  # one of which fewer are, with so many of its 8 neigh
 _EDGE = 24  # levels between neighbours, somewhere in a drawn square
 _ENOUGH = 0.03  # of the squares are drawn; on photographs it is under 0.025
 _FEW_COLOURS, _FEW_GREYS = 256, 32
-# WebP's method and quality for efforts 0 to 9: 100 and 6 take ten times as long as 75 and 4
-_WEBP = (*[(0, 50)] * 2, *[(4, 75)] * 3, *[(4, 100)] * 2, *[(6, 100)] * 3)
+# WebP's methods and qualities, at most so much for efforts 0 to 9. None is always the best; the
+# last takes ten times as long as the others.
+_WEBP = ((0, 50), (4, 75), (4, 100), (6, 75), (6, 100))
+_TRIED = (
+    *[_WEBP[:1]] * 2,
+    *[_WEBP[1:2]] * 3,
+    *[_WEBP[2:4]] * 2,
+    *[_WEBP[2:]] * 3,
+)
 
 
 @dataclass(frozen=True, eq=False)
@@ -121,7 +128,6 @@ def _layers(
     rgb: np.ndarray, below: np.ndarray, shown: np.ndarray, tiling: Tiling, effort: int
 ) -> Layers:
     """``shown`` is bool, one for each latent: what goes into overlays."""
-    method, quality = _WEBP[effort]
 
     def encode(index: int) -> bytes:
         box = tiling.box(index)
@@ -131,7 +137,7 @@ def _layers(
         height, width = box.shape
         kept = own.repeat(STRIDE, 0).repeat(STRIDE, 1)[:height, :width]
         pixels = rgb[box.within(tiling.picture)]
-        return encode_overlay(pixels, kept, method=method, quality=quality)
+        return encode_overlay(pixels, kept, webp=_TRIED[effort])
 
     def is_bare(index: int) -> bool:
         around = tiling.latent_box(index).grown(tiling.tile // STRIDE).clipped(tiling.latents)

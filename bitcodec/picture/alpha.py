@@ -12,7 +12,7 @@ from PIL import Image
 from bitcodec.errors import ContainerError, ImageError
 from bitcodec.picture.images import pillow_errors
 from bitcodec.picture.limit import pixel_limit
-from bitcodec.picture.overlay import decode_overlay, encode_webp
+from bitcodec.picture.overlay import decode_overlay, encode_webp, takes_webp
 
 __all__ = ["decode_alpha", "encode_alpha"]
 
@@ -24,8 +24,10 @@ def encode_alpha(alpha: npt.NDArray[np.uint8]) -> bytes:
     image = Image.fromarray(np.ascontiguousarray(alpha))
     out = io.BytesIO()
     image.save(out, "PNG", optimize=True)
-    webp = encode_webp(image.convert("RGB")) if alpha.size <= _WEBP_PIXELS else None
-    return min(filter(None, (out.getvalue(), webp)), key=len)
+    files = [out.getvalue()]
+    if alpha.size <= _WEBP_PIXELS and takes_webp(image):
+        files.append(encode_webp(image.convert("RGB")))
+    return min(files, key=len)
 
 
 def decode_alpha(data: bytes, width: int, height: int) -> npt.NDArray[np.uint8]:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import io
 import re
 import struct
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -18,7 +19,7 @@ from bitcodec.errors import ContainerError, ImageError
 from bitcodec.picture.images import pillow_errors
 from bitcodec.picture.limit import pixel_limit
 
-__all__ = ["decode_overlay", "encode_overlay", "encode_webp"]
+__all__ = ["decode_overlay", "encode_overlay", "encode_webp", "takes_webp"]
 
 _PNG = b"\x89PNG\r\n\x1a\n"
 _PNG_KINDS = {(2, 8), (3, 1), (3, 2), (3, 4), (3, 8), (0, 8), (6, 8)}  # (colour type, bit depth)
@@ -31,16 +32,14 @@ def encode_overlay(
     rgb: npt.NDArray[np.uint8],
     shown: npt.NDArray[np.bool_] | None = None,
     *,
-    method: int = 4,
-    quality: int = 75,
+    webp: Sequence[tuple[int, int]] = ((4, 100),),
 ) -> bytes:
     """The smaller one of a PNG and a WebP file.
 
     Args:
         rgb: uint8 (H, W, 3).
         shown: bool (H, W), the pixels that are kept, and are seen; None for all.
-        method: of WebP, 0 (fast) to 6 (small).
-        quality: of WebP, 0 (fast) to 100 (small).
+        webp: what to try of WebP: methods, 0 (fast) to 6 (small), and qualities, 0 to 100.
     """
     if shown is None or shown.all():
         image = Image.fromarray(np.ascontiguousarray(rgb))
@@ -49,8 +48,8 @@ def encode_overlay(
         image = Image.fromarray(np.dstack((rgb * shown[..., None], alpha)))
     files = []
     colours = image.getcolors(_MOST_COLOURS)
-    if webp := encode_webp(image, method=method, quality=quality):
-        files.append(webp)
+    if takes_webp(image):
+        files += [encode_webp(image, method, quality) for method, quality in webp]
     if colours is not None:
         files.append(_palette_png(np.asarray(image)))
     elif not files:
@@ -58,10 +57,13 @@ def encode_overlay(
     return min(files, key=len)
 
 
-def encode_webp(image: Image.Image, *, method: int = 4, quality: int = 100) -> bytes | None:
-    """A lossless WebP file of mode RGB or RGBA; None where WebP is not here, or not so large."""
-    if not features.check("webp") or max(image.size) >= _WEBP_MOST:
-        return None
+def takes_webp(image: Image.Image) -> bool:
+    """Whether it can be a WebP file: of less than 16384 pixels each way, and if WebP is here."""
+    return bool(features.check("webp")) and max(image.size) < _WEBP_MOST
+
+
+def encode_webp(image: Image.Image, method: int = 4, quality: int = 100) -> bytes:
+    """A lossless WebP file of an image of mode RGB or RGBA."""
     return _saved(image, "WEBP", lossless=True, method=method, quality=quality)
 
 
