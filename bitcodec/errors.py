@@ -138,3 +138,9 @@ def _escaped(character: str) -> str:
     if "\udc80" <= character <= "\udcff":  # what os.fsdecode makes of a byte
         return f"\\x{ord(character) - 0xDC00:02x}"
     return character.encode("unicode_escape").decode("ascii")
+
+
+def shown(value: object) -> str:
+    """What a message shows of a wrong value: its ``repr``, not too long."""
+    text = repr(value)
+    return text if len(text) <= 60 else f"{text[:57]}..."

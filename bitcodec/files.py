@@ -14,16 +14,18 @@ import stat
 from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
-from bitcodec.errors import FileError
+from bitcodec.errors import FileError, OptionError
 from bitcodec.streams import is_stream, reason, write_stream
 
 __all__ = [
     "InputFile",
     "Inputs",
+    "as_bytes",
     "atomic_write",
     "find_inputs",
+    "is_path",
     "open_file",
     "read_file",
 ]
@@ -235,3 +237,30 @@ def _in_folder(
         hint = "" if recursive else " (-r looks in sub-folders too)"
         inputs.errors.append((folder, FileError(f"no suitable files in this folder{hint}")))
     return found
+
+
+def is_path(value: object) -> bool:
+    """Whether it is the name of a file."""
+    return isinstance(value, (str, os.PathLike))
+
+
+def as_bytes(data: Any) -> bytes:
+    """The bytes of a buffer of any type, of a file by its path, or of one open for reading.
+
+    Raises:
+        FileError: the path cannot be read.
+        OptionError: it is something else.
+        OSError: reading an open file fails.
+    """
+    if isinstance(data, bytes):
+        return data
+    if is_path(data):
+        return read_file(data)
+    with contextlib.suppress(TypeError, ValueError, BufferError):
+        return memoryview(data).tobytes()
+    if callable(getattr(data, "read", None)):
+        content = data.read()
+        if isinstance(content, bytes):
+            return content
+    kind = type(data).__name__
+    raise OptionError(f"data must be bytes, a path or a binary file, not {kind}")

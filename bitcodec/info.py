@@ -6,8 +6,8 @@ import os
 from dataclasses import dataclass
 from typing import BinaryIO
 
-from bitcodec.arguments import as_bytes
 from bitcodec.errors import UnknownModelError
+from bitcodec.files import as_bytes
 from bitcodec.format import container
 from bitcodec.format.container import Coder, Layout
 from bitcodec.models import registry

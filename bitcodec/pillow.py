@@ -26,7 +26,6 @@ from typing import IO, TYPE_CHECKING, Any, BinaryIO, cast
 
 from PIL import Image, ImageFile
 
-from bitcodec.arguments import is_path
 from bitcodec.errors import (
     BitcodecError,
     ContainerError,
@@ -35,7 +34,7 @@ from bitcodec.errors import (
     TargetError,
     UnknownModelError,
 )
-from bitcodec.files import atomic_write
+from bitcodec.files import atomic_write, is_path
 from bitcodec.format import container
 from bitcodec.picture.metadata import info_of_exif, is_one_channel
 

@@ -18,6 +18,7 @@ from PIL import Image, ImageFile
 import bitcodec
 import bitcodec.pillow
 from bitcodec import api
+from bitcodec.api import codec
 from bitcodec.models import loaded
 
 Draw = Callable[..., Image.Image]
@@ -47,7 +48,7 @@ def idle(monkeypatch: pytest.MonkeyPatch) -> None:
     def work(*_: object, **__: object) -> None:
         raise AssertionError("work was begun")
 
-    monkeypatch.setattr(api, "open_picture", work)
+    monkeypatch.setattr(codec, "open_picture", work)
     monkeypatch.setattr(loaded, "load_weights", work)
     loaded._load.cache_clear()
 

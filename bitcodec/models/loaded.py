@@ -3,19 +3,20 @@
 from __future__ import annotations
 
 import os
+import re
 from functools import lru_cache
 from pathlib import Path
 
 import torch
 
-from bitcodec.arguments import check_device
-from bitcodec.errors import BitcodecError
+from bitcodec.errors import BitcodecError, OptionError, shown
+from bitcodec.files import is_path
 from bitcodec.models import registry
 from bitcodec.models.base import Model
 from bitcodec.models.pinned import fork_safe_lock
 from bitcodec.models.weights import load_weights
 
-__all__ = ["cached_model", "load_model", "pick_device"]
+__all__ = ["cached_model", "check_device", "load_model", "loaded_model", "pick_device"]
 
 
 def load_model(name_or_path: str | os.PathLike[str], *, device: str = "auto") -> Model:
@@ -74,3 +75,21 @@ def pick_device(device: str) -> str:
     if int(device.partition(":")[2] or 0) >= count:
         raise BitcodecError(f"no CUDA device {device} here, or not after a fork")
     return device
+
+
+def loaded_model(
+    model: str | os.PathLike[str] | Model | None, device: str, model_id: bytes | None = None
+) -> Model:
+    """The model itself, or loaded by its name, else by an id, else the default."""
+    if isinstance(model, Model):
+        return model
+    if model is not None and not is_path(model):
+        raise OptionError(f"model must be a name, a path or a model, not {type(model).__name__}")
+    return cached_model(os.fspath(model) if model is not None else model_id, device)
+
+
+def check_device(value: object) -> str:
+    """The value; OptionError unless it is "auto", "cpu", "cuda" or "cuda:" and a number."""
+    if not isinstance(value, str) or not re.fullmatch(r"auto|cpu|cuda(:\d{1,3})?", value):
+        raise OptionError(f"unknown device {shown(value)} (one of auto, cpu, cuda, cuda:0, ...)")
+    return value

@@ -1,42 +1,37 @@
-"""The functions of ``import bitcodec`` that need a network, and :class:`Codec`."""
+"""Encode and decode as functions."""
 
 from __future__ import annotations
 
 import contextlib
 import io
 import os
-from typing import Any, BinaryIO, NamedTuple, TypeAlias, cast
+from typing import BinaryIO, NamedTuple, cast
 
-import numpy as np
 from PIL import Image
 
-from bitcodec.arguments import (
-    as_bytes,
+from bitcodec.api.arguments import (
+    Data,
+    Encodable,
     check_crop,
-    check_device,
     check_encoding,
     check_max_pixels,
     check_switch,
-    is_path,
+    readable,
 )
 from bitcodec.codec.decode import Decoded, Missing, crop_box
 from bitcodec.codec.decode import decode as decode_source
 from bitcodec.codec.encode import DEFAULT_EFFORT, DEFAULT_TILE, Encoder, encode_picture
 from bitcodec.codec.preview import reduction
 from bitcodec.codec.target import encode_to_target
-from bitcodec.errors import DEFAULT_MAX_PIXELS, ImageError, OptionError
-from bitcodec.files import open_file
-from bitcodec.format.container import Source, read_header
+from bitcodec.errors import DEFAULT_MAX_PIXELS
+from bitcodec.files import as_bytes, open_file
+from bitcodec.format.container import Source
 from bitcodec.models.base import Model
-from bitcodec.models.loaded import cached_model, load_model
-from bitcodec.picture.images import Picture, open_picture, to_picture, to_pil
+from bitcodec.models.loaded import check_device, loaded_model
+from bitcodec.picture.images import to_picture, to_pil
 from bitcodec.picture.prepare import prepare, refuse_loss
 
-__all__ = ["Codec", "decode", "decode_partial", "encode", "load_model"]
-
-#: a file: bytes or another buffer, its path, or open for reading
-Data: TypeAlias = "bytes | bytearray | memoryview | str | os.PathLike[str] | BinaryIO"
-Encodable: TypeAlias = "Image.Image | np.ndarray[Any, Any] | Picture | Data"
+__all__ = ["decode", "decode_partial", "encode"]
 
 
 def encode(
@@ -97,10 +92,10 @@ def encode(
         tile=tile,
     )
     check_device(device)
-    picture = prepare(to_picture(_readable(image)), exact=exact or lossless)
+    picture = prepare(to_picture(readable(image)), exact=exact or lossless)
     if lossless:
         refuse_loss(picture.notes)
-    loaded = _loaded(model, device)
+    loaded = loaded_model(model, device)
     if lossless:
         return Encoder(picture, loaded, tile=o.tile, effort=o.effort).encode_lossless()
     if o.bpp is None and o.size is None and o.psnr is None:
@@ -109,32 +104,6 @@ def encode(
     return encode_to_target(
         picture, loaded, bpp=o.bpp, size=o.size, psnr=o.psnr, tile=o.tile, effort=o.effort
     )
-
-
-def _readable(image: Encodable) -> Image.Image | np.ndarray[Any, Any] | Picture | bytes:
-    """The bytes of a picture file that came in another form; other pictures as they are."""
-    if isinstance(image, (Picture, Image.Image)):
-        return image
-    if hasattr(image, "__array__") or isinstance(image, (list, tuple)):
-        return np.asarray(image)
-    if isinstance(image, memoryview) and image.ndim > 1:
-        return np.asarray(image)
-    try:
-        return as_bytes(image)
-    except OptionError as error:
-        kinds = "a Pillow image, an array, bytes, a path or a binary file"
-        raise ImageError(f"a picture is {kinds}, not {type(image).__name__}") from error
-
-
-def _loaded(
-    model: str | os.PathLike[str] | Model | None, device: str, model_id: bytes | None = None
-) -> Model:
-    """The model itself, or loaded by its name, else by an id, else the default."""
-    if isinstance(model, Model):
-        return model
-    if model is not None and not is_path(model):
-        raise OptionError(f"model must be a name, a path or a model, not {type(model).__name__}")
-    return cached_model(os.fspath(model) if model is not None else model_id, device)
 
 
 def decode(
@@ -240,117 +209,6 @@ class _Wanted(NamedTuple):
         return cls(model, check_device(device), limit, check_crop(crop), reduction(scale))
 
     def decode(self, source: Source, missing: Missing) -> Decoded:
-        loaded = _loaded(self.model, self.device, source.header.model_id)
+        loaded = loaded_model(self.model, self.device, source.header.model_id)
         box, limit = crop_box(source.header, self.crop), self.max_pixels
         return decode_source(source, loaded, box, self.reduce, max_pixels=limit, missing=missing)
-
-
-class Codec:
-    """Encodes and decodes many pictures with one model, loaded once.
-
-    ::
-
-        >>> codec = bitcodec.Codec("sign", effort=0)  # doctest: +SKIP
-        >>> files = [codec.encode(array, quality=40) for array in arrays]  # doctest: +SKIP
-        >>> arrays = [codec.decode_array(data) for data in files]  # doctest: +SKIP
-
-    Thread safety: a Codec is never changed after it is made, so any number of threads may call
-    its methods at once, and each call gives the bytes that it would give alone. What is passed
-    in must not be changed by another thread during the call; that includes Pillow images that
-    are not loaded yet (``load()`` them first, or hand over bytes). Most of the work happens
-    outside of Python's lock. Each call also uses torch's own threads; with many threads of yours,
-    ``torch.set_num_threads(1)`` in each is the fastest. A file depends on the pixels and the
-    settings and, where a latent lies on a threshold to within the rounding of a float, on the
-    number of torch's threads and the device; its decoding to latents never does.
-
-    To use a model in other processes, make a Codec in each.
-
-    Args:
-        model: a name, the path of a weights file, or a loaded model; None for the default.
-        device: as in :func:`load_model`; not used for a model that is loaded already.
-        effort: 0 (fast) to 9 (slow), of every encode.
-        tile: edge of a payload tile in pixels, a multiple of 16.
-        max_pixels: refuse larger pictures, where they come as bytes.
-
-    Attributes:
-        model: the loaded :class:`~bitcodec.models.base.Model`.
-
-    Raises:
-        UnknownModelError, WeightsError: from loading the model.
-        BitcodecError: the device is not there.
-        OptionError: an option has a wrong type or value.
-    """
-
-    def __init__(
-        self,
-        model: str | os.PathLike[str] | Model | None = None,
-        *,
-        device: str = "auto",
-        effort: int = DEFAULT_EFFORT,
-        tile: int = DEFAULT_TILE,
-        max_pixels: int = DEFAULT_MAX_PIXELS,
-    ) -> None:
-        options = check_encoding(effort=effort, tile=tile)
-        self._device = check_device(device)
-        self._max_pixels = check_max_pixels(max_pixels)
-        self._effort, self._tile = options.effort, options.tile
-        self.model = _loaded(model, device)
-
-    def encode(
-        self,
-        image: Encodable,
-        *,
-        quality: int | None = None,
-        bpp: float | None = None,
-        size: int | None = None,
-        psnr: float | None = None,
-        exact: bool = False,
-        lossless: bool = False,
-    ) -> bytes:
-        """Encode one picture; arguments and errors are those of :func:`bitcodec.encode`."""
-        check_encoding(quality=quality, bpp=bpp, size=size, psnr=psnr, lossless=lossless)
-        readable = _readable(image)
-        if isinstance(readable, bytes):
-            readable = open_picture(readable, max_pixels=self._max_pixels)
-        return encode(
-            readable,
-            model=self.model,
-            quality=quality,
-            bpp=bpp,
-            size=size,
-            psnr=psnr,
-            effort=self._effort,
-            tile=self._tile,
-            exact=exact,
-            lossless=lossless,
-        )
-
-    def decode(self, data: Data) -> Image.Image:
-        """Decode one file, of any form that :func:`bitcodec.decode` takes.
-
-        A file of another model is decoded too, if that is one of those that ``bitcodec models``
-        lists; it then stays loaded as well.
-
-        Raises:
-            ContainerError: not one of our files, damaged, or too large.
-            UnknownModelError: no weights file here has the id that the file names.
-        """
-        data = as_bytes(data)
-        model_id = read_header(data).header.model_id
-        own = model_id == self.model.model_id
-        return decode(
-            data,
-            model=self.model if own else None,
-            device=self._device,
-            max_pixels=self._max_pixels,
-        )
-
-    def decode_array(self, data: Data) -> np.ndarray[Any, Any]:
-        """:meth:`decode`, as uint8: (H, W), (H, W, 2), (H, W, 3) or (H, W, 4) for L, LA, RGB, RGBA.
-
-        The array is a copy of its own, which may be written to.
-        """
-        return np.array(self.decode(data))
-
-    def __repr__(self) -> str:
-        return f"Codec({self.model.name or self.model.family!r}, {self.model.model_id.hex()})"

@@ -6,23 +6,30 @@ import contextlib
 import math
 import numbers
 import os
-import re
-from typing import Any, NamedTuple
+from typing import Any, BinaryIO, NamedTuple, TypeAlias
 
-from bitcodec.errors import BitcodecError, OptionError, TargetError
-from bitcodec.files import read_file
+import numpy as np
+from PIL import Image
+
+from bitcodec.errors import BitcodecError, ImageError, OptionError, TargetError, shown
+from bitcodec.files import as_bytes
+from bitcodec.picture.images import Picture
 
 __all__ = [
+    "Data",
+    "Encodable",
+    "readable",
     "MAX_TILE",
     "EncodeOptions",
-    "as_bytes",
     "check_crop",
-    "check_device",
     "check_encoding",
     "check_max_pixels",
     "check_switch",
-    "is_path",
 ]
+
+#: a file: bytes or another buffer, its path, or open for reading
+Data: TypeAlias = "bytes | bytearray | memoryview | str | os.PathLike[str] | BinaryIO"
+Encodable: TypeAlias = "Image.Image | np.ndarray[Any, Any] | Picture | Data"
 
 MAX_TILE = 65536
 _MAX_SIZE = 2**62
@@ -74,7 +81,7 @@ def check_encoding(
 def check_switch(name: str, value: object) -> None:
     """OptionError unless it is True or False, of Python or NumPy."""
     if type(value).__name__ not in ("bool", "bool_"):
-        raise OptionError(f"{name} must be True or False, not {_shown(value)}")
+        raise OptionError(f"{name} must be True or False, not {shown(value)}")
 
 
 def check_max_pixels(value: object) -> int:
@@ -87,43 +94,24 @@ def check_crop(value: object) -> tuple[int, int, int, int] | None:
     if value is None:
         return None
     if not isinstance(value, (tuple, list)) or len(value) != 4:
-        raise OptionError(f"crop must be x, y, width and height, not {_shown(value)}")
+        raise OptionError(f"crop must be x, y, width and height, not {shown(value)}")
     x, y, w, h = (_whole("crop", n, -_MAX_SIZE, _MAX_SIZE, OptionError) for n in value)
     return x, y, w, h
 
 
-def check_device(value: object) -> str:
-    """The value; OptionError unless it is "auto", "cpu", "cuda" or "cuda:" and a number."""
-    if not isinstance(value, str) or not re.fullmatch(r"auto|cpu|cuda(:\d{1,3})?", value):
-        raise OptionError(f"unknown device {_shown(value)} (one of auto, cpu, cuda, cuda:0, ...)")
-    return value
-
-
-def is_path(value: object) -> bool:
-    """Whether it is the name of a file."""
-    return isinstance(value, (str, os.PathLike))
-
-
-def as_bytes(data: Any) -> bytes:
-    """The bytes of a buffer of any type, of a file by its path, or of one open for reading.
-
-    Raises:
-        FileError: the path cannot be read.
-        OptionError: it is something else.
-        OSError: reading an open file fails.
-    """
-    if isinstance(data, bytes):
-        return data
-    if is_path(data):
-        return read_file(data)
-    with contextlib.suppress(TypeError, ValueError, BufferError):
-        return memoryview(data).tobytes()
-    if callable(getattr(data, "read", None)):
-        content = data.read()
-        if isinstance(content, bytes):
-            return content
-    kind = type(data).__name__
-    raise OptionError(f"data must be bytes, a path or a binary file, not {kind}")
+def readable(image: Encodable) -> Image.Image | np.ndarray[Any, Any] | Picture | bytes:
+    """The bytes of a picture file that came in another form; other pictures as they are."""
+    if isinstance(image, (Picture, Image.Image)):
+        return image
+    if hasattr(image, "__array__") or isinstance(image, (list, tuple)):
+        return np.asarray(image)
+    if isinstance(image, memoryview) and image.ndim > 1:
+        return np.asarray(image)
+    try:
+        return as_bytes(image)
+    except OptionError as error:
+        kinds = "a Pillow image, an array, bytes, a path or a binary file"
+        raise ImageError(f"a picture is {kinds}, not {type(image).__name__}") from error
 
 
 def _whole(name: str, value: object, low: int, high: int, kind: type[BitcodecError]) -> int:
@@ -131,7 +119,7 @@ def _whole(name: str, value: object, low: int, high: int, kind: type[BitcodecErr
         if low <= int(value) <= high:
             return int(value)
     limits = f" from {low} to {high}" if high < _MAX_SIZE else " above 0" if low > 0 else ""
-    raise kind(f"{name} must be a whole number{limits}, not {_shown(value)}")
+    raise kind(f"{name} must be a whole number{limits}, not {shown(value)}")
 
 
 def _positive(name: str, value: object) -> float:
@@ -140,9 +128,4 @@ def _positive(name: str, value: object) -> float:
             number = float(value)
             if 0 < number < math.inf:
                 return number
-    raise TargetError(f"{name} must be a finite number above 0, not {_shown(value)}")
-
-
-def _shown(value: object) -> str:
-    text = repr(value)
-    return text if len(text) <= 60 else f"{text[:57]}..."
+    raise TargetError(f"{name} must be a finite number above 0, not {shown(value)}")
