@@ -146,7 +146,7 @@ def test_pictures_decode_and_figures_stand_beside(browser: Browser) -> None:
 
 
 def test_a_button_shows_a_worst_picture_beside_the_rival(browser: Browser) -> None:
-    assert "-12.3 %" in browser.js("document.getElementById('worst').textContent")
+    assert "12.3 % fewer" in browser.js("document.getElementById('worst').textContent")
     assert browser.js("document.querySelectorAll('[data-picture]').length") == 1
     browser.js("document.querySelector('[data-picture]').click()")
     browser.wait(f"{READY} && document.getElementById('image-left').naturalWidth === 90")

@@ -236,7 +236,7 @@ class Evaluation:
         from bitcodec.evaluate.runner import load_pixels
         from bitcodec.report.viewer import at_sizes
 
-        wanted = {*self.own, *words(self.options["show"])}
+        wanted = {*self.own, *words(self.options["show"]), *(loss.rival for loss in losses)}
         chosen = [codec for codec in codecs if codec.name in wanted] or codecs
         result = []
         for job in self._pages(outcome, losses):

@@ -92,7 +92,12 @@ def _losses(losses: Sequence[Losses], shown: Sequence[str]) -> str:
     if not losses:
         return ""
     lines = "\n".join(f"<li>{_loss(loss, shown)}</li>" for loss in losses)
-    return f"<h2>Where {html.escape(losses[0].codec)} does worst</h2>\n<ul>\n{lines}\n</ul>"
+    intro = (
+        "By each metric the strongest other codec, the bits that it needs at equal quality (mean of "
+        "the pictures’ BD-rates), and the pictures for which it needs the least."
+    )
+    title = f"Where {html.escape(losses[0].codec)} does worst"
+    return f"<h2>{title}</h2>\n<p>{intro}</p>\n<ul>\n{lines}\n</ul>"
 
 
 def _loss(loss: Losses, shown: Sequence[str]) -> str:
@@ -101,13 +106,15 @@ def _loss(loss: Losses, shown: Sequence[str]) -> str:
         if name in shown:
             sides = f'data-left="{html.escape(loss.codec)}" data-right="{html.escape(loss.rival)}"'
             text = f'<button data-picture="{shown.index(name)}" {sides}>{text}</button>'
-        return f"{text} {rate:+.1f} %"
+        return f"{text} {_percent(rate)}"
 
     pictures = ", ".join(picture(*item) for item in loss.pictures[:_WORST])
-    return (
-        f"{METRICS[loss.metric].title.removesuffix(' dB')}: {html.escape(loss.rival)} needs "
-        f"{loss.mean:+.1f} % (mean of the pictures’ BD-rates); for {pictures}"
-    )
+    title = METRICS[loss.metric].title.removesuffix(" dB")
+    return f"{title}: {html.escape(loss.rival)} needs {_percent(loss.mean)} bits; {pictures}"
+
+
+def _percent(rate: float) -> str:
+    return f"{abs(rate):.1f} % {'fewer' if rate < 0 else 'more'}"
 
 
 def _plot(name: str, svg: str) -> str:
