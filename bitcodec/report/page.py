@@ -93,8 +93,8 @@ def _losses(losses: Sequence[Losses], shown: Sequence[str]) -> str:
         return ""
     lines = "\n".join(f"<li>{_loss(loss, shown)}</li>" for loss in losses)
     intro = (
-        "By each metric the strongest other codec, the bits that it needs at equal quality (mean of "
-        "the pictures’ BD-rates), and the pictures for which it needs the least."
+        "By each metric the strongest other codec, the bits that it needs at equal quality (mean "
+        "of the pictures’ BD-rates), and the pictures for which it needs the least."
     )
     title = f"Where {html.escape(losses[0].codec)} does worst"
     return f"<h2>{title}</h2>\n<p>{intro}</p>\n<ul>\n{lines}\n</ul>"
