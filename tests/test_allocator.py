@@ -15,8 +15,10 @@ PROGRAM = f"""
 import ctypes, resource, sys
 from pathlib import Path
 from bitcodec.cli.allocator import keep_freed_memory
+from bitcodec.cli.process import claim_process
 if sys.argv[1] == "keep":
-    assert keep_freed_memory()
+    claim_process()
+assert keep_freed_memory() == (sys.argv[1] == "keep")
 resident = lambda: int(Path("/proc/self/statm").read_text().split()[1]) * resource.getpagesize()
 library = ctypes.CDLL(None)
 library.malloc.argtypes, library.malloc.restype = (ctypes.c_size_t,), ctypes.c_void_p

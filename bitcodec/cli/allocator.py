@@ -10,6 +10,8 @@ from __future__ import annotations
 import ctypes
 import sys
 
+from bitcodec.cli.process import is_ours
+
 _M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3  # malloc.h
 _LARGEST = 2**30  # bytes
 
@@ -21,9 +23,9 @@ def keep_freed_memory() -> bool:
     the package as a library is its own business. The peak may grow by a fifth.
 
     Returns:
-        Whether that was done: only with glibc.
+        Whether that was done: only with glibc, and in a process of ours.
     """
-    if not sys.platform.startswith("linux"):
+    if not is_ours() or not sys.platform.startswith("linux"):
         return False
     try:
         library = ctypes.CDLL(None)

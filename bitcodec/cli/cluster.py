@@ -13,6 +13,7 @@ from collections.abc import Generator, Sequence
 from typing import Any
 
 from bitcodec.cli.pool import FileFailure, FileOutcome, FileTask, attempt
+from bitcodec.cli.process import WAITING
 from bitcodec.errors import BitcodecError, one_line
 
 __all__ = ["ANY", "check_address", "run_on_ray"]
@@ -88,7 +89,7 @@ def run_on_ray(
 def _connect(ray: Any, address: str, workers: int) -> None:
     here = {"num_cpus": workers} if workers > 1 and address == "local" else {}
     variables = {name: os.environ[name] for name in _PASSED_ON if name in os.environ}
-    variables["OMP_NUM_THREADS"] = "1"
+    variables |= {"OMP_NUM_THREADS": "1", **WAITING}
     # Ray would send reports of its use to its makers.
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
     try:

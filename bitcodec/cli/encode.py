@@ -14,7 +14,7 @@ from bitcodec.cli.batch import read_source, run_batch
 from bitcodec.cli.cluster import ANY, check_address, run_on_ray
 from bitcodec.cli.complete import complete_files, complete_models
 from bitcodec.cli.notes import metadata_notes, warnings_as_notes
-from bitcodec.cli.options import batch_options, batch_settings
+from bitcodec.cli.options import Finite, batch_options, batch_settings
 from bitcodec.cli.plan import PICTURE_SUFFIXES, STREAM, Naming, plan_jobs
 from bitcodec.cli.pool import Output, run_tasks
 from bitcodec.errors import BitcodecError
@@ -126,15 +126,13 @@ def _address(ctx: click.Context, param: click.Parameter, value: str | None) -> s
 )
 @click.option(
     "--bpp",
-    type=click.FloatRange(min=0, min_open=True),
+    type=Finite(),
     help="Aim at this many bits per pixel, of the whole file.",
 )
 @click.option(
     "--size", type=click.IntRange(min=1), help="At most this many bytes, of the whole file."
 )
-@click.option(
-    "--psnr", type=click.FloatRange(min=0, min_open=True), help="At least this PSNR, in dB."
-)
+@click.option("--psnr", type=Finite(), help="At least this PSNR, in dB.")
 @click.option(
     "-e",
     "--effort",

@@ -17,6 +17,7 @@ import click
 from click.shell_completion import CompletionItem
 
 from bitcodec import __version__
+from bitcodec.cli.process import claim_process
 from bitcodec.errors import BitcodecError, FileError, printable
 
 # Name -> (module, attribute, one-line help). The help stands here so that `bitcodec --help` need
@@ -100,11 +101,14 @@ def main(args: Sequence[str] | None = None) -> int:
     """Run the command; the entry point of the console script.
 
     Args:
-        args: the arguments, None for those of the process.
+        args: the arguments, None for those of the process, which is the command's own then: its
+            memory and threads are set up for it. Otherwise nothing of the process is changed.
 
     Returns:
         The exit code.
     """
+    if args is None:
+        claim_process()
     try:
         with _sigterm_raises(), _prints_anything():
             code = _run(args)

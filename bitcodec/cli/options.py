@@ -2,20 +2,51 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from typing import Any, TypeVar
 
 import click
 
+from bitcodec.arguments import check_device
 from bitcodec.cli.batch import BatchSettings
 from bitcodec.cli.complete import complete_files
+from bitcodec.errors import OptionError
 from bitcodec.format.container import DEFAULT_MAX_PIXELS
 
 F = TypeVar("F", bound=Callable[..., Any])
 
+
+class Finite(click.FloatRange):
+    """A number above 0, and neither infinite nor NaN, which no comparison refuses."""
+
+    def __init__(self) -> None:
+        super().__init__(min=0, min_open=True)
+
+    def convert(
+        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
+    ) -> float:
+        """The number, or a usage error."""
+        number = float(super().convert(value, param, ctx))
+        if not math.isfinite(number):
+            self.fail(f"{value!r} is not a finite number", param, ctx)
+        return number
+
+
+def _device(ctx: click.Context, param: click.Parameter, value: str) -> str:
+    try:
+        return check_device(value)
+    except OptionError as error:
+        raise click.BadParameter(str(error), ctx, param) from error
+
+
 device_option = click.option(
     "--device",
-    type=click.Choice(["auto", "cpu", "cuda"]),
+    metavar="[auto|cpu|cuda|cuda:N]",
+    callback=_device,
+    shell_complete=lambda ctx, param, typed: [
+        name for name in ("auto", "cpu", "cuda") if name.startswith(typed)
+    ],
     default="auto",
     show_default=True,
     help="Where the network runs; auto: on CUDA if there is a device.",

@@ -15,6 +15,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from bitcodec.cli.allocator import keep_freed_memory
+from bitcodec.cli.process import claim_process
 from bitcodec.errors import BitcodecError
 
 _DIED = "the worker process died (out of memory?)"
@@ -148,6 +149,7 @@ def _start_worker() -> None:
             os._exit(1)
 
         threading.Thread(target=follow, daemon=True).start()
+    claim_process()
     keep_freed_memory()
     import torch
 

@@ -10,6 +10,7 @@ import os
 import sys
 import time
 from dataclasses import dataclass, field, replace
+from datetime import timedelta
 from pathlib import Path
 from typing import Any, TextIO
 
@@ -86,13 +87,25 @@ def learning_rate(step: int, steps: int, config: OptimConfig) -> float:
     return config.lr * min(1.0, (step + 1) / max(1, config.warmup)) * decay
 
 
-def _distributed() -> tuple[int, int]:
+def _place(device: str) -> torch.device:
+    """Where to train: the device asked for, and under torchrun the process's own of that kind."""
+    place = torch.device(pick_device(device))
+    if place.type == "cuda":
+        place = torch.device("cuda", int(os.environ.get("LOCAL_RANK", place.index or 0)))
+        torch.cuda.set_device(place)
+    return place
+
+
+def _distributed(device: torch.device) -> tuple[int, int]:
     """(rank, processes); joins the group when started by torchrun."""
     world = int(os.environ.get("WORLD_SIZE", "1"))
     if world > 1 and not torch.distributed.is_initialized():
-        backend = "nccl" if torch.cuda.is_available() else "gloo"
-        torch.distributed.init_process_group(backend)
+        torch.distributed.init_process_group("nccl" if device.type == "cuda" else "gloo")
     return int(os.environ.get("RANK", "0")), world
+
+
+def _patient_group() -> Any:
+    return torch.distributed.new_group(backend="gloo", timeout=timedelta(days=1))
 
 
 def _bf16(config: TrainConfig, device: torch.device) -> bool:
@@ -117,10 +130,10 @@ class Trainer:
 
     def __init__(self, config: TrainConfig, out: Path, device: str, quiet: bool) -> None:
         self.config, self.out = config, out
-        self.rank, self.world = _distributed()
-        self.device = torch.device(pick_device(device))
-        if self.device.type == "cuda":
-            self.device = torch.device("cuda", int(os.environ.get("LOCAL_RANK", "0")))
+        self.device = _place(device)
+        self.rank, self.world = _distributed(self.device)
+        # Others wait here while rank 0 validates, which may take longer than a collective may.
+        self.waiting = _patient_group() if self.world > 1 else None
         if config.run.threads:
             torch.set_num_threads(config.run.threads)
         self.task = make_task(config)
@@ -170,7 +183,14 @@ class Trainer:
         lr = learning_rate(s.step, self.config.run.steps, o)
         for group in s.optimizer.param_groups:
             group["lr"] = lr * group["scale"]
-        x = batch.to(self.device).float().div_(255).contiguous(memory_format=torch.channels_last)
+        if self.device.type == "cuda":
+            batch = batch.pin_memory()
+        x = (
+            batch.to(self.device, non_blocking=True)
+            .float()
+            .div_(255)
+            .contiguous(memory_format=torch.channels_last)
+        )
         with torch.autocast(self.device.type, torch.bfloat16, enabled=self.bf16):
             loss, figures = self.task.loss(network, x, rng)
         if not torch.isfinite(loss):
@@ -244,22 +264,26 @@ class Trainer:
                 bar.update()
                 bar.set_postfix({k: f"{v:.4g}" for k, v in figures.items()}, refresh=False)
                 self._bookkeeping()
-        if self.world > 1:
-            torch.distributed.barrier()
         return Result(s.step, s.best, self.skipped)
 
     def _bookkeeping(self) -> None:
         s, r = self.state, self.config.run
         last = s.step == r.steps
         due = last or s.step % r.valid_every == 0
-        if self.rank:
-            return
+        saves = last or s.step % r.save_every == 0
+        if self.rank == 0:
+            self._keep(due, saves)
+        if self.waiting is not None and (due or saves):
+            torch.distributed.barrier(self.waiting)
+
+    def _keep(self, due: bool, saves: bool) -> None:
+        s, r = self.state, self.config.run
         result = self.validate() if due else None
         if due or s.step % r.log_every == 0:
             text = self.log(result)
             if text and not self.quiet:
                 tqdm.write(f"step {s.step}: {text}", file=self.stderr)
-        if last or s.step % r.save_every == 0:
+        if saves:
             self.save()
 
 
@@ -277,7 +301,7 @@ def train(
         config: from :func:`bitcodec.training.config.load_config`.
         out: folder for config.toml, log.csv, last.pt and best.safetensors.
         resume: go on from last.pt; otherwise a folder with a last.pt is refused.
-        device: "auto", "cpu" or "cuda".
+        device: "auto", "cpu", "cuda" or "cuda:1"; under torchrun each process has its own.
         quiet: nothing on stderr but errors.
 
     Raises:
@@ -296,4 +320,8 @@ def train(
         atomic_write(out / "config.toml", dump_config(config).encode(), overwrite=True)
     if resume:
         trainer.resume()
-    return trainer.run()
+    try:
+        return trainer.run()
+    finally:
+        if trainer.world > 1:
+            torch.distributed.destroy_process_group()

@@ -78,8 +78,11 @@ class LadderModel(Model):
         Pixels then differ by at most 1 from those in float32.
         """
         self.transform.use_bfloat16 = device.type == "cpu" and has_bfloat16(device)
-        self._sparse = None
-        return super().place(device)
+        self._sparse = self._coder = None
+        moved = super().place(device)
+        if hasattr(self, "context"):  # integers are the CPU's; the trainable form has none
+            self.context.cpu()
+        return moved
 
     def check(self) -> None:
         """The context model is exact in float32, and its tables are sane."""

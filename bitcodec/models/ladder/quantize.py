@@ -152,7 +152,7 @@ def calibrate(context: Context, batches: list[tuple[Tensor, Tensor]], margin: fl
         margin: factor on the largest value seen.
     """
     heads = cast("list[Head]", list(context.heads))
-    seen = [torch.full_like(cast(Tensor, head.reach), 1e-2) for head in heads]
+    seen = [torch.full_like(cast(Tensor, head.reach), 1e-2, device="cpu") for head in heads]
     handles = []
 
     def watch(index: int, head: Head) -> None:

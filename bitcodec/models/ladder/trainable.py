@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from typing import Any, ClassVar, cast
 
 import numpy as np
@@ -63,14 +64,16 @@ class LadderFloatModel(LadderModel):
         Args:
             pictures: uint8 (H, W, 3), each at least 64 pixels both ways.
         """
-        batches = []
+        device, batches = self.transform.log_gains.device, []
         for index, rgb in enumerate(pictures):
             h, w = (min(256, edge // 16 * 16) for edge in rgb.shape[:2])
             x = torch.from_numpy(rgb[:h, :w].copy()).permute(2, 0, 1)[None].float()
             step = torch.full((1, 1, 1, 1), (8.0, 20.0, 48.0, 120.0)[index % 4])
+            x, step = x.to(device), step.to(device)
             batches.append((torch.floor(self.transform.analyze(x, step) + 0.5), step))
         calibrate(self.estimator, batches)
         out = LadderModel(self.config)
         out.transform.load_state_dict(self.transform.state_dict())
-        out.context = export_context(self.estimator)
-        return out.eval().requires_grad_(False)
+        out.context = export_context(copy.deepcopy(self.estimator).cpu())
+        out.eval().requires_grad_(False)
+        return out if device.type == "cpu" else out.place(device)
