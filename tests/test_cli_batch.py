@@ -43,7 +43,7 @@ def folder(tmp_path: Path, draw: Draw) -> Path:
         (["encode", "--psnr", "inf", "a.png"], "'inf' is not a finite number"),
         (["encode", "--bpp", "-1", "a.png"], "-1.0 is not in the range"),
         (["encode", "-e", "99", "a.png"], "99 is not in the range"),
-        (["encode", "--device", "tpu", "a.png"], "unknown device 'tpu'"),
+        (["encode", "--device", "tpu", "a.png"], "'tpu' is not one of auto"),
         (["encode", "--tile", "100", "a.png"], "multiple of 16"),
         (["encode", "-f", "--skip-existing", "a.png"], "exclude each other"),
         (["encode", "--json", "a.png", "-"], "--json and the data"),

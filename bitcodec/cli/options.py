@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Callable
 from typing import Any, TypeVar
 
 import click
 
-from bitcodec.arguments import check_device
 from bitcodec.cli.batch import BatchSettings
 from bitcodec.cli.complete import complete_files
-from bitcodec.errors import OptionError
 from bitcodec.format.container import DEFAULT_MAX_PIXELS
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -34,10 +33,11 @@ class Finite(click.FloatRange):
 
 
 def _device(ctx: click.Context, param: click.Parameter, value: str) -> str:
-    try:
-        return check_device(value)
-    except OptionError as error:
-        raise click.BadParameter(str(error), ctx, param) from error
+    if not re.fullmatch(r"auto|cpu|cuda(:\d{1,3})?", value):
+        raise click.BadParameter(
+            f"{value!r} is not one of auto, cpu, cuda, cuda:0, ...", ctx, param
+        )
+    return value
 
 
 device_option = click.option(
