@@ -163,6 +163,24 @@ def test_lossless_everywhere(run: Run, picture: Path) -> None:
     assert run("encode", "--lossless", "-q", "50", picture, "y.bin")[0] == 2
 
 
+def test_lossless_files_need_no_weights(ladder_file: Path, run: Run) -> None:
+    model = bitcodec.load_model(str(ladder_file), device="cpu")  # not among those that are there
+    image = Image.fromarray(noise(40, 30))
+    data = bytearray(bitcodec.encode(image, model=model, lossless=True, tile=16))
+    assert bitcodec.decode(bytes(data)).tobytes() == image.tobytes()
+    assert bitcodec.Codec().decode(bytes(data)).tobytes() == image.tobytes()
+    small = np.asarray(bitcodec.decode(bytes(data), scale=1 / 4))
+    assert np.abs(small.astype(int) - average(noise(40, 30), 4)).max() <= 1
+    Path("x.bin").write_bytes(data)
+    assert run("decode", "x.bin")[0] == 0
+    data[container.read_header(bytes(data)).overlays[1].offset] ^= 1
+    partial, lost = bitcodec.decode_partial(bytes(data))
+    assert lost == ["overlay 1"]
+    assert (np.asarray(partial)[:16, 16:32] == 128).all()
+    with pytest.raises(bitcodec.UnknownModelError):
+        bitcodec.decode(bitcodec.encode(image, model=model))
+
+
 def test_a_hole_over_nothing(model: Model) -> None:
     rgb = mixed()
     layers = split(picture_of(rgb), Tiling(160, 64, 1024), 5)[1]

@@ -209,6 +209,7 @@ class _Wanted(NamedTuple):
         return cls(model, check_device(device), limit, check_crop(crop), reduction(scale))
 
     def decode(self, source: Source, missing: Missing) -> Decoded:
-        loaded = loaded_model(self.model, self.device, source.header.model_id)
+        bare, model_id = source.layout.is_bare, source.header.model_id
+        loaded = None if bare else loaded_model(self.model, self.device, model_id)
         box, limit = crop_box(source.header, self.crop), self.max_pixels
         return decode_source(source, loaded, box, self.reduce, max_pixels=limit, missing=missing)

@@ -54,8 +54,10 @@ class Decode:
 
         layout = container.load_header(file)
         info = info_of(layout)
-        wanted = self.model or bytes.fromhex(info.model_id)
-        model = cached_model(wanted, self.device)  # not on the clock
+        model = None
+        if not layout.is_bare:
+            wanted = self.model or bytes.fromhex(info.model_id)
+            model = cached_model(wanted, self.device)  # not on the clock
         started = time.perf_counter()
         size = file.seek(0, os.SEEK_END)
         file.seek(0)

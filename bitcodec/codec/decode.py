@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from bitcodec.codec.overlays import paste_overlays
+from bitcodec.codec.overlays import Overlays
 from bitcodec.codec.preview import average, decode_preview
 from bitcodec.codec.region import decode_region
 from bitcodec.codec.tiles import Missing, Tiles
@@ -46,7 +46,7 @@ def crop_box(header: Header, crop: tuple[int, int, int, int] | None) -> Box:
 
 def decode(
     source: Source,
-    model: Model,
+    model: Model | None,
     box: Box | None = None,
     reduce: int = 1,
     *,
@@ -57,7 +57,7 @@ def decode(
 
     Args:
         source: of the file's parts.
-        model: the one that made it.
+        model: the one that made it; None for a file of overlays alone (``layout.is_bare``).
         box: what is wanted, in pixels, inside the picture; None for all of it.
         reduce: 1, 2, 4, 8 or 16: how many pixels each way become one.
         max_pixels: limit of the work, see :mod:`bitcodec.format.limits`.
@@ -70,7 +70,8 @@ def decode(
         LimitError: decoding would take too much memory or work.
     """
     header = source.header
-    _check_model(header, model)
+    if not source.layout.is_bare:
+        _check_model(header, model)
     check_work(header, max_pixels)
     if source.layout.overlays:
         check_overlays(header)
@@ -83,24 +84,35 @@ def decode(
         check_payloads(header, lengths)
     else:
         _check_any_left(source, lengths, box)
-    tiles = Tiles(source, model, missing)
     alpha, has_lost_alpha = _alpha(source, box, reduce, missing)
-    rgb = (
-        decode_region(tiles, model, box)
-        if reduce == 1
-        else decode_preview(tiles, model, box, reduce)
-    )
-    paste_overlays(rgb, tiles, box, reduce)
+    rgb, lost_tiles = _below(source, model, box, reduce, missing)
+    overlays = Overlays(source, missing)
+    overlays.paste(rgb, box, reduce)
     icc, exif = (_metadata(source, name, missing) for name in ("icc", "exif"))
     lost = (
         *(["alpha"] if has_lost_alpha else []),
-        *(f"tile {n}" for n in sorted(tiles.lost)),
-        *(f"overlay {n}" for n in sorted(tiles.lost_overlays)),
+        *(f"tile {n}" for n in sorted(lost_tiles)),
+        *(f"overlay {n}" for n in sorted(overlays.lost)),
     )
     return Decoded(Picture(rgb, alpha, header.grey, icc, exif), lost)
 
 
-def _check_model(header: Header, model: Model) -> None:
+def _below(
+    source: Source, model: Model | None, box: Box, reduce: int, missing: Missing
+) -> tuple[np.ndarray, set[int]]:
+    """What is below the overlays, uint8 (height, width, 3), and the lost tiles."""
+    if model is None or source.layout.is_bare:
+        # Zeros take no memory before they are written to.
+        return np.zeros((*box.reduced(reduce).shape, 3), np.uint8), set()
+    tiles = Tiles(source, model, missing)
+    if reduce == 1:
+        return decode_region(tiles, model, box), tiles.lost
+    return decode_preview(tiles, model, box, reduce), tiles.lost
+
+
+def _check_model(header: Header, model: Model | None) -> None:
+    if model is None:
+        raise UnknownModelError(f"made with weights {header.model_id.hex()}, which are not given")
     if header.model_id != model.model_id:
         raise UnknownModelError(
             f"made with weights {header.model_id.hex()}, not {model.model_id.hex()} ({model.name})"

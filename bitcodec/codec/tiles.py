@@ -13,7 +13,6 @@ from bitcodec.errors import ContainerError
 from bitcodec.format.container import Source
 from bitcodec.format.tiling import Box
 from bitcodec.models.base import Model
-from bitcodec.picture.overlay import decode_overlay
 
 __all__ = ["Missing", "Tiles"]
 
@@ -31,7 +30,6 @@ class Tiles:
 
     Attributes:
         lost: numbers of the tiles that were found to be lost.
-        lost_overlays: numbers of the overlays that were.
         kept: the latents of tiles that are still needed, None for a lost one, or without any.
     """
 
@@ -39,7 +37,6 @@ class Tiles:
         self.source, self.model, self.missing = source, model, missing
         self.tiling = source.header.tiling
         self.lost: set[int] = set()
-        self.lost_overlays: set[int] = set()
         self.kept: dict[int, np.ndarray | None] = {}
         self._losing = threading.Lock()
 
@@ -81,25 +78,6 @@ class Tiles:
             tile = self.tiling.latent_box(index)
             if tile.x1 <= x or tile.y1 <= y:
                 del self.kept[index]
-
-    def overlay(self, index: int) -> np.ndarray | None:
-        """What is pasted over a tile, uint8 (height, width, 4), alpha 0 or 255; None where lost."""
-        height, width = self.tiling.box(index).shape
-        try:
-            data = self.source.overlay(index)
-            try:
-                overlay = decode_overlay(data, width, height)
-                if not self.source.has_payload(index) and not overlay[..., 3].all():
-                    raise ContainerError("it has holes, and there is nothing below them")
-                return overlay
-            except ContainerError as error:
-                raise ContainerError(f"overlay {index}: {error}") from None
-        except ContainerError:
-            if self.missing == "error":
-                raise
-            with self._losing:
-                self.lost_overlays.add(index)
-            return None
 
     def _decode(
         self, index: int, decode: Callable[[bytes, tuple[int, int], int], np.ndarray]

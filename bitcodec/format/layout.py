@@ -57,6 +57,12 @@ class Layout:
     header_size: int
     file_size: int
 
+    @property
+    def is_bare(self) -> bool:
+        """Whether no tile has latents, so that no network is needed: all have just an overlay."""
+        pairs = zip(self.tiles, self.overlays, strict=False)
+        return bool(self.overlays) and all(o.length and not tile.length for tile, o in pairs)
+
     def spans(self) -> Iterator[tuple[str, Span]]:
         """Every part with its name ("tile 0", ..., "overlay 0", ..., "alpha", ...), in order."""
         for name, spans in (("tile", self.tiles), ("overlay", self.overlays)):
