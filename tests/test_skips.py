@@ -12,13 +12,12 @@ import pytest
 CONFTEST = Path(__file__).with_name("conftest.py")
 
 
+STRICT = ["--strict-skips"]
+
+
 @pytest.mark.parametrize(
     ("reason", "options", "code"),
-    [
-        ("no CUDA device", ["--strict-skips"], 0),
-        ("in no mood", ["--strict-skips"], 1),
-        ("in no mood", [], 0),
-    ],
+    [("no CUDA device", STRICT, 0), ("in no mood", STRICT, 1), ("in no mood", [], 0)],
 )
 def test_unexpected_skips(tmp_path: Path, reason: str, options: list[str], code: int) -> None:
     shutil.copy(CONFTEST, tmp_path)

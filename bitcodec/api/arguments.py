@@ -15,18 +15,6 @@ from bitcodec.errors import BitcodecError, ImageError, OptionError, TargetError,
 from bitcodec.files import as_bytes
 from bitcodec.picture.images import Picture
 
-__all__ = [
-    "Data",
-    "Encodable",
-    "readable",
-    "MAX_TILE",
-    "EncodeOptions",
-    "check_crop",
-    "check_encoding",
-    "check_max_pixels",
-    "check_switch",
-]
-
 #: a file: bytes or another buffer, its path, or open for reading
 Data: TypeAlias = "bytes | bytearray | memoryview | str | os.PathLike[str] | BinaryIO"
 Encodable: TypeAlias = "Image.Image | np.ndarray[Any, Any] | Picture | Data"

@@ -13,18 +13,6 @@ from collections.abc import Iterator, Sequence
 from bitcodec.errors import ContainerError, LimitError
 from bitcodec.format.header import Coder, Header
 
-__all__ = [
-    "MAX_RANGED_TILE_PIXELS",
-    "MIN_RANGED_TILE_COST",
-    "allows_overlays",
-    "check_overlays",
-    "check_payloads",
-    "check_pixels",
-    "check_work",
-    "impossible_payloads",
-    "packed_bytes",
-]
-
 MAX_RANGED_TILE_PIXELS = 2**22
 """Most pixels in a tile of a ranged payload: decoding one takes up to 200 bytes a pixel (noise)."""
 MIN_RANGED_TILE_COST = 2**12
