@@ -9,7 +9,7 @@ import math
 import os
 import sys
 import time
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from datetime import timedelta
 from pathlib import Path
 from typing import Any, TextIO
@@ -29,6 +29,7 @@ from bitcodec.models.weights import build, load_weights, save_weights
 from bitcodec.training.config import OptimConfig, TrainConfig, dump_config
 from bitcodec.training.data import CropSource, centre, load_pictures
 from bitcodec.training.soap import Soap
+from bitcodec.training.state import TrainingState
 from bitcodec.training.tasks import Task, Validation, make_task
 
 COLUMNS = ("step", "minutes", "lr", "loss", "bpp", "psnr", "valid_score", "valid")
@@ -47,37 +48,6 @@ class Result:
     steps: int
     best: float
     skipped: list[str]
-
-
-@dataclass
-class _State:
-    """Everything that changes while training."""
-
-    model: Model
-    ema: Model
-    optimizer: torch.optim.Optimizer
-    step: int = 0
-    best: float = math.inf
-    minutes: float = 0.0
-    sums: dict[str, float] = field(default_factory=dict)
-
-    def dump(self) -> dict[str, Any]:
-        return {
-            "model": self.model.state_dict(),
-            "ema": self.ema.state_dict(),
-            "optimizer": self.optimizer.state_dict(),
-            "step": self.step,
-            "best": self.best,
-            "minutes": self.minutes,
-            "sums": dict(self.sums),
-        }
-
-    def restore(self, saved: dict[str, Any]) -> None:
-        self.model.load_state_dict(saved["model"])
-        self.ema.load_state_dict(saved["ema"])
-        self.optimizer.load_state_dict(saved["optimizer"])
-        self.step, self.best = saved["step"], saved["best"]
-        self.minutes, self.sums = saved["minutes"], dict(saved["sums"])
 
 
 def learning_rate(step: int, steps: int, config: OptimConfig) -> float:
@@ -155,7 +125,7 @@ class Trainer:
             optimizer = Soap(groups, config.optim.lr, betas)
         else:
             optimizer = torch.optim.Adam(groups, betas=betas, fused=True)
-        self.state = _State(model, ema, optimizer)
+        self.state = TrainingState(model, ema, optimizer)
         self.bf16 = _bf16(config, self.device)
         self.quiet = quiet or self.rank > 0
         self.stderr: TextIO = sys.stderr

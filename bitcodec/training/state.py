@@ -1,0 +1,44 @@
+"""Everything that changes while training, to and from a checkpoint."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+
+from bitcodec.models.base import Model
+
+
+@dataclass
+class TrainingState:
+    """Everything that changes while training."""
+
+    model: Model
+    ema: Model
+    optimizer: torch.optim.Optimizer
+    step: int = 0
+    best: float = math.inf
+    minutes: float = 0.0
+    sums: dict[str, float] = field(default_factory=dict)
+
+    def dump(self) -> dict[str, Any]:
+        """What last.pt holds."""
+        return {
+            "model": self.model.state_dict(),
+            "ema": self.ema.state_dict(),
+            "optimizer": self.optimizer.state_dict(),
+            "step": self.step,
+            "best": self.best,
+            "minutes": self.minutes,
+            "sums": dict(self.sums),
+        }
+
+    def restore(self, saved: dict[str, Any]) -> None:
+        """Take over what :meth:`dump` returned."""
+        self.model.load_state_dict(saved["model"])
+        self.ema.load_state_dict(saved["ema"])
+        self.optimizer.load_state_dict(saved["optimizer"])
+        self.step, self.best = saved["step"], saved["best"]
+        self.minutes, self.sums = saved["minutes"], dict(saved["sums"])
