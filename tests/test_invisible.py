@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from bitcodec.picture import invisible
 from bitcodec.picture.invisible import fill_invisible
 
 
@@ -23,6 +24,22 @@ def test_what_is_seen_stays_and_the_rest_is_between_its_colours(shape: tuple[int
     np.testing.assert_array_equal(out[seen], rgb[seen])
     assert (out >= low).all()
     assert (out <= high).all()
+
+
+@pytest.mark.parametrize("top", [0, 70, 130, 199])
+def test_band_after_band(top: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    rgb = np.random.default_rng(3).integers(0, 256, (200, 40, 3), dtype=np.uint8)
+    alpha = np.zeros((200, 40), np.uint8)
+    rgb[top : top + 5, 10:20] = (9, 200, 77)
+    alpha[top : top + 5, 10:20] = 255
+    whole = fill_invisible(rgb, alpha)
+    monkeypatch.setattr(invisible, "_BAND", 1)
+    np.testing.assert_array_equal(fill_invisible(rgb, alpha), whole)
+    rgb[120, 39], alpha[120, 39] = (250, 10, 7), 255
+    out = fill_invisible(rgb, alpha)
+    assert (out >= (9, 10, 7)).all()
+    assert (out <= (250, 200, 77)).all()
+    np.testing.assert_array_equal(out[alpha > 0], rgb[alpha > 0])
 
 
 def test_one_colour_fills_everything() -> None:

@@ -121,7 +121,7 @@ def _neighbours(shown: np.ndarray) -> np.ndarray:
 def _few_colours(rgb: np.ndarray, grey: bool) -> bool:
     """Whether a picture could have a palette; ends early where it could not."""
     most = min(_FEW_GREYS if grey else _FEW_COLOURS, rgb.shape[0] * rgb.shape[1] // 8)
-    return Image.fromarray(rgb).getcolors(most) is not None
+    return all(Image.fromarray(part).getcolors(most) is not None for part in (rgb[:64], rgb))
 
 
 def _layers(

@@ -15,6 +15,8 @@ import numpy.typing as npt
 __all__ = ["fill_invisible"]
 
 Array = npt.NDArray[Any]
+_BAND = 1 << 22  # pixels at a time: they take some 40 bytes each
+_BESIDE = 64  # rows of the band before, which the next one goes on from
 
 
 def fill_invisible(
@@ -32,12 +34,27 @@ def fill_invisible(
     seen = alpha > 0
     if seen.all() or not seen.any():
         return rgb
+    out: npt.NDArray[np.uint8] = rgb.copy()
+    height, width = seen.shape
+    rows = max(_BESIDE, _BAND // width)
+    first = int(seen.any(1).argmax()) // rows * rows  # of the first band with something to see
+    for y in range(first, height, rows):
+        own = slice(max(0, y - _BESIDE) if y > first else y, y + rows)
+        _fill(out[own], seen[own])
+        seen[own] = True
+    for y in range(first - rows, -1, -rows):
+        own = slice(y, y + rows + _BESIDE)
+        _fill(out[own], seen[own])
+        seen[own] = True
+    return out
+
+
+def _fill(rgb: npt.NDArray[np.uint8], seen: npt.NDArray[np.bool_]) -> None:
+    """Write smooth colours where nothing is seen; something is."""
     sums = _halve((rgb * seen[..., None]).astype(np.uint16)).astype(np.float32)
     counts = _halve(seen[..., None].astype(np.uint16)).astype(np.float32)
     smooth = _double(_spread(sums, counts), seen.shape)
-    out: npt.NDArray[np.uint8] = rgb.copy()
-    out[~seen] = np.round(smooth[~seen]).astype(np.uint8)
-    return out
+    rgb[~seen] = np.round(smooth[~seen]).astype(np.uint8)
 
 
 def _spread(sums: Array, counts: Array) -> Array:
