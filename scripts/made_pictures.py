@@ -109,7 +109,7 @@ def chart() -> Image.Image:
     out = io.BytesIO()
     figure.savefig(out, format="png")
     plt.close(figure)
-    return Image.open(out).convert("RGB")
+    return Image.fromarray(np.asarray(Image.open(out).convert("RGB")))  # without its resolution
 
 
 def line_art() -> Image.Image:
