@@ -29,7 +29,7 @@ _ENOUGH = 0.03  # of the squares are drawn; on photographs it is under 0.025
 _FEW_COLOURS, _FEW_GREYS = 256, 32
 # WebP's methods and qualities, at most so much for efforts 0 to 9. None is always the best; the
 # last takes ten times as long as the others.
-_WEBP = ((0, 50), (4, 75), (4, 100), (6, 75), (6, 100))
+_WEBP = ((0, 50), (4, 80), (4, 100), (6, 90), (6, 100))
 _TRIED = (
     *[_WEBP[:1]] * 2,
     *[_WEBP[1:2]] * 3,
