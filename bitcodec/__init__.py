@@ -28,9 +28,9 @@ if TYPE_CHECKING:
     from bitcodec.api import encode as encode
     from bitcodec.info import Info as Info
     from bitcodec.info import read_info as read_info
-    from bitcodec.models.loaded import load_model as load_model
     from bitcodec.models.registry import ModelEntry as ModelEntry
     from bitcodec.models.registry import list_models as list_models
+    from bitcodec.runtime.loaded import load_model as load_model
 
 __version__ = "0.1.0"
 
@@ -42,7 +42,7 @@ _HOME = {
     "decode_partial": "api",
     "encode": "api",
     "list_models": "models.registry",
-    "load_model": "models.loaded",
+    "load_model": "runtime.loaded",
     "read_info": "info",
 }
 __all__ = sorted([*_errors, *_HOME, "__version__"])

@@ -175,7 +175,7 @@ def _accept(prefix: bytes) -> bool:
 
 def _decode(data: bytes, pixels: int, mode: str) -> bytes:
     """Raw samples in the mode that the header promised."""
-    from bitcodec import api  # torch
+    from bitcodec import api  # slow to import
 
     # Pillow has checked the pixels against its limit; ours is for the work of many small tiles.
     limit = max(pixels, container.DEFAULT_MAX_PIXELS)

@@ -22,16 +22,14 @@ from PIL import Image
 
 import bitcodec
 from bitcodec.format.container import read
-from bitcodec.models.ladder import context_integer as integer
-from bitcodec.models.ladder import model as ladder
 from bitcodec.models.registry import find_by_id
-from bitcodec.models.weights import load_weights
+from bitcodec.runtime.loaded import open_model
 
 
 def latents_hash(data: bytes) -> str:
     """SHA-256 over the latents of all tiles, as int32."""
     parts = read(data)
-    model = load_weights(find_by_id(parts.header.model_id).path)
+    model = open_model(find_by_id(parts.header.model_id).path, "cpu")
     digest = hashlib.sha256()
     for index, payload in enumerate(parts.tiles):
         x0, y0, x1, y1 = parts.header.tiling.latent_box(index)
@@ -45,7 +43,6 @@ def main() -> int:
     parser.add_argument("files", nargs="+", type=Path)
     parser.add_argument("--threads", type=int)
     parser.add_argument("--double", action="store_true")
-    parser.add_argument("--plain", action="store_true")
     parser.add_argument("--out", type=Path)
     parser.add_argument("--against", type=Path)
     options = parser.parse_args()
@@ -53,8 +50,6 @@ def main() -> int:
         torch.set_num_threads(options.threads)
     if options.double:
         torch.set_default_dtype(torch.float64)
-    if options.plain:
-        integer.has_int8 = ladder.has_bfloat16 = lambda device: False
     worst, differing = 0, 0
     known = {}
     if options.against:

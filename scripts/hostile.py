@@ -24,9 +24,7 @@ from bitcodec.format.header import MAX_SIZE, Header
 from bitcodec.format.varint import Cursor, varint
 from bitcodec.models.base import Model
 from bitcodec.models.ladder.config import LadderConfig
-from bitcodec.models.ladder.context_float import Context
-from bitcodec.models.ladder.model import LadderModel
-from bitcodec.models.ladder.quantize import export_context
+from bitcodec.models.ladder.trainable import LadderFloatModel
 from bitcodec.models.sign.config import SignConfig
 from bitcodec.models.sign.model import SignModel
 from bitcodec.picture.images import from_pil
@@ -42,8 +40,8 @@ def tiny_models() -> dict[Coder, Model]:
     """A model of each family, by its payload coder."""
     torch.manual_seed(2)
     config = LadderConfig(state=8, hidden=8, width=8, pixels=(4, 4), blocks=1)
-    ladder = LadderModel(config)
-    ladder.context = export_context(Context(config))
+    noise = np.random.default_rng(2).integers(0, 256, (64, 64, 3)).astype(np.uint8)
+    ladder = LadderFloatModel(config).export([noise])
     sign = SignModel(SignConfig(n=4, m=16, activation="relu"))
     return {Coder.PACKED: sign.eval(), Coder.RANGED: ladder.eval()}
 

@@ -30,12 +30,13 @@ from bitcodec.models.base import Model
 from bitcodec.models.ladder.config import LadderConfig
 from bitcodec.models.ladder.context_float import Context
 from bitcodec.models.ladder.model import LadderModel
-from bitcodec.models.ladder.probability_tables import probability_table
 from bitcodec.models.ladder.quantize import calibrate, export_context
+from bitcodec.models.ladder.ranges import measure_ranges
 from bitcodec.models.sign.config import SignConfig
 from bitcodec.models.sign.model import SignModel
-from bitcodec.models.weights import load_weights, save_weights
+from bitcodec.models.weights import save_weights
 from bitcodec.picture import images
+from bitcodec.runtime.loaded import open_model
 
 FOLDER = Path(__file__).resolve().parent.parent / "tests" / "golden" / "v1"
 LADDER = LadderConfig(state=12, hidden=10, width=8, pixels=(6, 8), blocks=1)
@@ -67,7 +68,10 @@ def ladder() -> LadderModel:
     ):
         torch.nn.init.normal_(branch.weight, std=0.02)
     model.context = export_context(context)
-    model.context.most.copy_(torch.linspace(10, 127, len(model.context.most)))  # used by wide nets
+    most = model.context.tensors["most"]
+    most[:] = np.linspace(10, most.max(), len(most))  # used by wide nets
+    noise = 255 * torch.rand(1, 3, 64, 64)
+    model.ranges = measure_ranges(model.transform, [(noise, step)])
     return model
 
 
@@ -75,10 +79,8 @@ def certain() -> LadderModel:
     """One that is certain of many latents, and has the zeros in its table that say so."""
     model = ladder()
     for index in range(9, 18):
-        o = model.context.heads[index].o  # type: ignore[union-attr]
-        o.weight.fill_(0)  # type: ignore[union-attr,operator]
-        o.bias.fill_(0)  # type: ignore[union-attr,operator]
-    model.context.probability.copy_(torch.from_numpy(probability_table()))
+        for name in ("weight", "bias"):
+            model.context.tensors[f"heads.{index}.o.{name}"].fill(0)
     return model
 
 
@@ -179,7 +181,7 @@ def contents() -> Iterator[tuple[str, bytes]]:
             else:
                 save_weights(make(), path, half=True)
             yield stored.name, lzma.compress(path.read_bytes(), preset=9 | lzma.PRESET_EXTREME)
-            yield from results(load_weights(path), files)
+            yield from results(open_model(path, "cpu"), files)
 
 
 def main() -> int:

@@ -72,8 +72,8 @@ def _context_kmac(model: LadderModel) -> float:
     total = 0
     for index, group in enumerate(GROUPS):
         head, emb = model.context.heads[index], model.context.emb[index]
-        convs = (head.dw, head.a, head.b, head.o)
-        total += group.passes * (sum(c.weight.numel() for c in convs) + emb.weight.numel())
+        weights = sum(layer.weight.size for layer in head.values()) + emb.weight.size
+        total += group.passes * weights
     return total / 256 / 1000
 
 
@@ -138,7 +138,7 @@ def main(weights: Path, run: Path | None, results: Path, command: str) -> None:
         )
     else:
         training = _training(run) + "\n"
-    numbers = sum(t.numel() for t in model.state_dict().values())
+    numbers = sum(t.numel() for t in model.stored().values())
     digest = hashlib.sha256(weights.read_bytes()).hexdigest()
     text = f"""\
 # {model.name}

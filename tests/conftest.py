@@ -7,6 +7,7 @@ import signal
 from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
 import pytest
 from PIL import Image, ImageDraw
 
@@ -103,18 +104,15 @@ def ladder_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
     import torch
 
     from bitcodec.models.ladder.config import LadderConfig
-    from bitcodec.models.ladder.context_float import Context
-    from bitcodec.models.ladder.model import LadderModel
-    from bitcodec.models.ladder.quantize import export_context
+    from bitcodec.models.ladder.trainable import LadderFloatModel
     from bitcodec.models.weights import save_weights
 
     path = tmp_path_factory.mktemp("ladder") / "tiny.safetensors"
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(2)
         config = LadderConfig(state=8, hidden=8, width=8, pixels=(4, 4), blocks=1)
-        model = LadderModel(config)
-        model.context = export_context(Context(config))
-        save_weights(model, path)
+        noise = np.random.default_rng(2).integers(0, 256, (64, 64, 3)).astype(np.uint8)
+        save_weights(LadderFloatModel(config).export([noise]), path)
     return path
 
 

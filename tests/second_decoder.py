@@ -157,18 +157,19 @@ Tensors = dict[str, np.ndarray]
 
 
 def read_weights(path: Path) -> tuple[str, str, Tensors]:
-    """Family, model id, and the integer tensors of the context model."""
+    """Family, model id, and the tensors of the context model."""
     data = path.read_bytes()
     (length,) = struct.unpack("<Q", data[:8])
     header = json.loads(data[8 : 8 + length])
     metadata = header.pop("__metadata__")
-    kinds = {"I8": "<i1", "U8": "<u1", "I32": "<i4", "I64": "<i8"}
+    kinds = {"I8": "<i1", "U8": "<u1", "I32": "<i4", "F32": "<f4"}
     tensors = {}
     for name, entry in header.items():
         if name.startswith("context."):
             start, end = (8 + length + offset for offset in entry["data_offsets"])
             flat = np.frombuffer(data[start:end], kinds[entry["dtype"]])
-            tensors[name.removeprefix("context.")] = flat.reshape(entry["shape"]).astype(np.int64)
+            kind = np.float32 if entry["dtype"] == "F32" else np.int64
+            tensors[name.removeprefix("context.")] = flat.reshape(entry["shape"]).astype(kind)
     return metadata["bitcodec.family"], metadata["bitcodec.id"], tensors
 
 
@@ -205,10 +206,9 @@ class RangeDecoder:
         refuse_if(self.at < len(self.words) or not near, "data left over")
 
 
-def r(a: np.ndarray, k: np.ndarray) -> np.ndarray:
-    """floor(a / 2**k + 1/2), a (C, h, w), k (C)."""
-    k = k[:, None, None]
-    return np.where(k > 0, (a + (1 << np.maximum(k, 1) - 1)) >> k, a)
+def r(x: np.ndarray, scale: np.ndarray) -> np.ndarray:
+    """The nearest whole numbers to x (C, h, w) times float32 scales (C), in float32."""
+    return np.rint(x.astype(np.float32) * scale[:, None, None]).astype(np.int64)
 
 
 def convolve(a: np.ndarray, weight: np.ndarray) -> np.ndarray:
@@ -229,22 +229,20 @@ def convolve(a: np.ndarray, weight: np.ndarray) -> np.ndarray:
 def head(t: Tensors, g: int, s: np.ndarray) -> np.ndarray:
     """State (S, h, w) to codes (2 n, h, w)."""
 
-    def part(name: str, a: np.ndarray, extra: np.ndarray | int = 0) -> np.ndarray:
-        own = {key: t[f"heads.{g}.{name}.{key}"] for key in ("weight", "bias", "m", "k")}
-        x = convolve(a, own["weight"]) + own["bias"][:, None, None]
-        return r(own["m"][:, None, None] * x + extra, own["k"])
+    def part(name: str, a: np.ndarray) -> np.ndarray:
+        own = {key: t[f"heads.{g}.{name}.{key}"] for key in ("weight", "bias", "scale")}
+        return r(convolve(a, own["weight"]) + own["bias"][:, None, None], own["scale"])
 
-    a = np.clip((85 * s + 256) // 512, 0, 255)
-    u = np.clip(part("dw", a, t[f"heads.{g}.same"][:, None, None] * a), -127, 127)
-    a = np.clip(part("a", u), 0, 255)
-    a = a + np.clip(part("b", a), 0, 255)
-    return part("o", a)
+    a = np.clip(np.rint(s.astype(np.float32) / 16), 0, 255).astype(np.int64)
+    u = np.clip(part("dw", a), -63, 63)
+    a = np.clip(part("a", u), 0, 127)
+    return part("o", a + np.clip(part("b", a), 0, 127))
 
 
 def decode_pass(
     t: Tensors, source: RangeDecoder, trusted: bool, centre: np.ndarray, scale: np.ndarray
 ) -> np.ndarray:
-    """Latents of one pass, from the flat arrays of their codes."""
+    """Latents of one pass, from the flat arrays of their codes, of centres clipped."""
     c = t["centre"][np.clip(centre, -1792, 1792) + 1792]
     s = np.clip(scale, 0, 63)
     nearest = (c + 4) // 8
@@ -299,17 +297,21 @@ def decode_ranged(payload: bytes, h: int, w: int, rate: int, t: Tensors) -> np.n
     groups = []
     for g, (size, passes) in enumerate(zip(SIZES, PASSES, strict=True)):
         q, e = np.zeros((2, size, h * w), np.int64)
-        m, k, most = t[f"emb.{g}.m"], t[f"emb.{g}.k"], t["most"][g]
+        scale, most, shift = t[f"emb.{g}.scale"], t["most"][g], t["shift"][g]
 
         def embedded() -> np.ndarray:
             clipped = np.clip(e, -most, most).reshape(size, h, w)  # noqa: B023
-            return r(m[:, None, None] * convolve(clipped, t[f"emb.{g}.weight"]), k)  # noqa: B023
+            return r(convolve(clipped, t[f"emb.{g}.weight"]), scale)  # noqa: B023
 
         for p, where in enumerate(positions(passes, h, w)):
             if len(where):
                 seen = state + t[f"pos{g}"][p][:, None, None] + (embedded() if p else 0)
-                codes = head(t, g, seen).reshape(2, size, h * w)[:, :, where].reshape(2, -1)
-                q[:, where] = decode_pass(t, source, trusted, *codes).reshape(size, -1)
+                codes = head(t, g, seen).reshape(2, size, h * w)[:, :, where]
+                limit = 127 if shift else 1792
+                codes[0] = np.clip(codes[0], -limit, limit) << shift
+                by_position = codes.transpose(0, 2, 1).reshape(2, -1)
+                decoded = decode_pass(t, source, trusted, *by_position)
+                q[:, where] = decoded.reshape(-1, size).T
                 e[:, where] = (
                     np.sign(q)[:, where] * t["compand"][np.minimum(abs(q), 2047)][:, where]
                 )

@@ -60,7 +60,7 @@ def test_a_loaded_model_gives_the_same_bytes(draw: Draw, tiny_weights: Path) -> 
 
 
 def test_a_model_stays_loaded() -> None:
-    from bitcodec.models.loaded import cached_model
+    from bitcodec.runtime.loaded import cached_model
 
     model = cached_model("sign")
     assert cached_model("sign") is model

@@ -120,16 +120,16 @@ def test_eight_threads_give_the_same_bytes_as_one(draw: Draw) -> None:
 
 def test_threads_share_one_loaded_model(monkeypatch: pytest.MonkeyPatch, draw: Draw) -> None:
     """Even if they all ask for it at once, it is loaded once."""
-    from bitcodec.models import loaded
+    from bitcodec.runtime import loaded
 
     loads = []
-    real = loaded.load_weights
+    real = loaded.read_weights
 
-    def slow(path: Path, *, device: str) -> object:
+    def counting(path: Path) -> object:
         loads.append(path)
-        return real(path, device=device)
+        return real(path)
 
-    monkeypatch.setattr(loaded, "load_weights", slow)
+    monkeypatch.setattr(loaded, "read_weights", counting)
     loaded._load.cache_clear()
     data = in_eight_threads(lambda _: bitcodec.Codec().encode(draw()), 8)
     assert len(set(data)) == 1

@@ -8,12 +8,12 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from bitcodec.models.ladder.context_reference import make_exact
 
 import bitcodec
-from bitcodec.models.ladder.context_reference import make_exact
 from bitcodec.models.ladder.model import LadderModel
-from bitcodec.models.loaded import load_model, pick_device
 from bitcodec.models.processor import has_bfloat16
+from bitcodec.runtime.loaded import load_model, pick_device
 from bitcodec.training import run
 
 WEIGHTS = Path(__file__).parents[1] / "weights"

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 from typing import cast
 
@@ -22,13 +21,13 @@ from bitcodec.models.ladder.channels import CHANNELS, GROUPS, pass_map, zigzag
 from bitcodec.models.ladder.config import LadderConfig
 from bitcodec.models.ladder.context_float import Context, Head
 from bitcodec.models.ladder.context_integer import IntegerContext
-from bitcodec.models.ladder.context_reference import ContextReference, codes_of
-from bitcodec.models.ladder.integer_layers import IntegerConv, IntegerHead, patches
+from bitcodec.models.ladder.context_numpy import NumpyKernels
 from bitcodec.models.ladder.latent_coder import LARGEST, LatentCoder
 from bitcodec.models.ladder.likelihood import bits
-from bitcodec.models.ladder.model import LadderModel, code_of_step, step_of_code
+from bitcodec.models.ladder.model import LadderModel
 from bitcodec.models.ladder.probability_tables import probability_table, tail_orders
 from bitcodec.models.ladder.quantize import calibrate, export_context, restore_context
+from bitcodec.models.ladder.steps import code_of_step, step_of_code
 from bitcodec.models.ladder.transform import (
     Transform,
     blocks_to_latents,
@@ -36,10 +35,10 @@ from bitcodec.models.ladder.transform import (
     latents_to_blocks,
 )
 from bitcodec.models.layers import fixed_point as fx
-from bitcodec.models.processor import has_int8
 from bitcodec.models.weights import load_weights, save_weights
 from bitcodec.picture.images import Picture, open_picture
 from bitcodec.picture.metrics import psnr
+from bitcodec.runtime.onnx_context import OnnxKernels
 
 _TINY = LadderConfig(state=12, hidden=8, width=8, pixels=(4, 4), blocks=1)
 _CODE = code_of_step(40)
@@ -142,93 +141,32 @@ def _sparse(q: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _walk(context: IntegerContext, q: np.ndarray) -> np.ndarray:
-    return codes_of(context, q, _CODE)
+    """Centres in eighths of a level and scale codes that coding q meets: (2, 768, h, w)."""
+    out = np.zeros((2, CHANNELS, q.shape[1] * q.shape[2]), np.int64)
+    flat = q.reshape(CHANNELS, -1)
 
+    def code(
+        group: int, indices: np.ndarray, centre: np.ndarray, scale: np.ndarray
+    ) -> tuple[np.ndarray, np.ndarray]:
+        rows = slice(GROUPS[group].start, GROUPS[group].stop)
+        out[0, rows, indices] = context.eighths(group)[centre]
+        out[1, rows, indices] = np.minimum(scale, fx.SCALES - 1)
+        return _sparse(flat[rows][:, indices].T)
 
-@pytest.fixture
-def threads() -> Iterator[None]:
-    """Restore the number of threads and the default dtype."""
-    count, dtype = torch.get_num_threads(), torch.get_default_dtype()
-    yield
-    torch.set_num_threads(count)
-    torch.set_default_dtype(dtype)
-
-
-@pytest.mark.parametrize("seed", range(4))
-def test_same_integers_everywhere(seed: int, threads: None) -> None:
-    rng = np.random.default_rng(seed)
-    h, w = rng.integers(1, 9, 2)
-    amplitude = rng.choice([0.3, 3, 300, 5000])
-    q = np.round(amplitude * rng.standard_normal((CHANNELS, h, w))).astype(np.int32)
-    context = export_context(_context(seed))
-    expected = ContextReference(context).codes(q, _CODE)
-    assert len(np.unique(expected[1])) > 3
-    for count, dtype, layout, int8 in (
-        (1, torch.float32, torch.contiguous_format, False),
-        (2, torch.float32, torch.channels_last, None),
-        (1, torch.float32, torch.channels_last, None),
-        (2, torch.float64, torch.contiguous_format, False),
-        (1, torch.float64, torch.channels_last, False),
-    ):
-        torch.set_num_threads(count)
-        torch.set_default_dtype(dtype)
-        for module in context.modules():
-            if isinstance(module, IntegerConv):
-                module.weight.data = module.weight.data.contiguous(memory_format=layout)
-        context.prepare(dtype, int8=int8)  # None: products of int8 where they are exact
-        assert np.array_equal(_walk(context, q), expected)
-
-
-@pytest.mark.parametrize("count", [1, 2, 5])
-def test_same_integers_where_few_latents_are_not_zero(count: int) -> None:
-    """What adds zeros to the state is left out."""
-    rng = np.random.default_rng(count)
-    q = np.zeros((CHANNELS, 11, 13), np.int32)
-    where = rng.integers(0, 11, count), rng.integers(0, 13, count)
-    q[:, where[0], where[1]] = rng.integers(-40, 41, (CHANNELS, count))
-    context = export_context(_context(count))
-    expected = ContextReference(context).codes(q, _CODE)
-    for int8 in (None, False):
-        context.prepare(int8=int8)
-        assert np.array_equal(_walk(context, q), expected)
-
-
-def test_products_of_bytes_are_exact_whatever_the_layout() -> None:
-    """torch's own take overlapping rows, and a single one, for something else."""
-    if not has_int8(torch.device("cpu")):
-        pytest.skip("no fast products of int8 on this processor")
-    torch.manual_seed(0)
-    for size, h, w in ((1, 1, 5), (3, 1, 1), (3, 7, 1), (5, 1, 7), (5, 6, 4)):
-        layer = IntegerConv(6, 2, size)
-        layer.weight.copy_(torch.randint(-127, 128, layer.weight.shape))
-        layer.bias.copy_(torch.randint(-1000, 1000, (6,)))
-        layer.m.fill_(3)
-        layer.k.fill_(4)
-        layer.prepare()
-        layer.prepare_int8()
-        a = torch.randint(-128, 128, (h, w, 2), dtype=torch.int8)
-        acc = layer.accumulate(a.permute(2, 0, 1)[None].float())
-        expected = torch.floor(layer.scale(acc) + 0.5)[0].permute(1, 2, 0).flatten(0, 1)
-        assert torch.equal(layer.product(patches(a, size)), expected)
-
-
-def test_a_state_that_could_outgrow_float32_is_kept_in_float64() -> None:
-    context = export_context(_context(9))
-    assert context.state_dtype == torch.float32
-    context.base.fill_(2**24)
-    context.prepare()
-    assert context.state_dtype == torch.float64
+    again = context.run_passes(NumpyKernels(context), _CODE, (q.shape[1], q.shape[2]), code)
+    assert np.array_equal(again, q)
+    return out.reshape(2, *q.shape)
 
 
 def test_training_goes_on_from_what_was_exported() -> None:
-    """Back to floating point and to integers again: the same integers, but for calibration."""
+    """Back to floating point and to integers again: the same integers."""
     first = export_context(_context(7))
     back = Context(_TINY)
     restore_context(first, back)
     second = export_context(back)
-    for name, tensor in first.state_dict().items():
-        close = tensor.double() - second.state_dict()[name].double()
-        assert close.abs().max() <= (1 if name.endswith(".m") else 0), name
+    for name, tensor in first.tensors.items():
+        close = np.abs(tensor.astype(float) - second.tensors[name])
+        assert np.all(close <= 1e-6 * np.abs(tensor.astype(float)).max()), name
 
 
 def test_training_and_coding_agree() -> None:
@@ -241,9 +179,9 @@ def test_training_and_coding_agree() -> None:
     with torch.no_grad():
         mu, s = context(as_float, step, quantized=True)
     centre, code = _walk(export_context(context), q)
-    # the two round at the same places, up to ties and the multipliers' 22 bits
+    # the two round at the same places, up to ties, biases and eighths of a level
     scale = np.array([fx.scale_of_code(c) for c in range(fx.SCALES)])[code]
-    assert np.mean(np.abs(np.arcsinh(centre / 8) - np.arcsinh(mu[0].numpy())) > 0.07) < 0.01
+    assert np.mean(np.abs(np.arcsinh(centre / 8) - np.arcsinh(mu[0].numpy())) > 0.09) < 0.01
     assert np.mean(np.abs(np.log(scale / s[0].numpy())) > 0.13) < 0.01
     coded = bits(as_float[0], torch.from_numpy(centre / 8), torch.from_numpy(scale)).sum()
     assert float(coded) == pytest.approx(float(bits(as_float, mu, s).sum()), rel=0.005)
@@ -305,7 +243,11 @@ def test_any_latents_survive(seed: int, amplitude: float, data: st.DataObject) -
     assert np.array_equal(_CODER.decode(payload, h, w, _CODE), q)
 
 
-_CODER = LatentCoder(export_context(_context(1)))
+def _coder(context: IntegerContext) -> LatentCoder:
+    return LatentCoder(context, OnnxKernels(context))
+
+
+_CODER = _coder(export_context(_context(1)))
 
 
 def test_extreme_latents() -> None:
@@ -320,16 +262,14 @@ def test_extreme_latents() -> None:
 def _certain_context() -> IntegerContext:
     """Certain of all latents of the groups from 9 on."""
     context = export_context(_context(1))
-    for head in list(context.heads)[9:]:
-        o = cast(IntegerHead, head).o
-        o.weight.zero_()
-        o.bias.zero_()
-    context.prepare()
+    for index in range(9, len(GROUPS)):
+        for name in ("weight", "bias"):
+            context.tensors[f"heads.{index}.o.{name}"].fill(0)
     return context
 
 
 def test_latents_that_the_table_is_certain_of_are_not_coded() -> None:
-    coder = LatentCoder(_certain_context())
+    coder = _coder(_certain_context())
     rng = np.random.default_rng(0)
     y = rng.uniform(-0.49, 0.49, (CHANNELS, 3, 4)).astype(np.float32)
     y[: GROUPS[9].start] *= 10
@@ -346,7 +286,7 @@ def test_latents_that_the_table_is_certain_of_are_not_coded() -> None:
 def test_a_table_that_is_wrong_about_a_picture_costs_bits_not_pixels(
     seed: int, rdo: float, amplitude: float
 ) -> None:
-    coder = LatentCoder(_certain_context())
+    coder = _coder(_certain_context())
     rng = np.random.default_rng(seed)
     y = (amplitude * rng.standard_normal((CHANNELS, 2, 3))).astype(np.float32)
     payload, q = coder.encode(y, _CODE, rdo)
@@ -360,21 +300,21 @@ def test_a_table_that_is_wrong_about_a_picture_costs_bits_not_pixels(
 def test_real_bytes_are_the_estimated_bits() -> None:
     """On latents drawn from what the model predicts, as a trained model's are."""
     rng = np.random.default_rng(3)
-    coder = LatentCoder(export_context(_mild_context(1)))
+    coder = _coder(export_context(_mild_context(1)))
     scales = np.array([fx.scale_of_code(c) for c in range(fx.SCALES)])
 
-    def visit(
+    def code(
         group: int, indices: np.ndarray, centre: np.ndarray, scale: np.ndarray
     ) -> tuple[np.ndarray, np.ndarray]:
-        centre = coder.context.eighths(centre)
-        mu, s = np.clip(centre, -800, 800) / 8, scales[scale]
+        centre = coder.context.eighths(group)[centre]
+        mu, s = np.clip(centre, -800, 800) / 8, scales[np.minimum(scale, fx.SCALES - 1)]
         q = np.floor(rng.logistic(mu, s) + 0.5)
         return _sparse(np.where(np.abs(centre) > 800, (centre + 4) // 8, q).astype(np.int32))
 
-    q = coder.context.run_passes(_CODE, 8, 8, visit)
+    q = coder.context.run_passes(coder.kernels, _CODE, (8, 8), code)
     payload, _ = coder.encode(q.astype(np.float32), _CODE, 0.0)
-    centre, code = _walk(coder.context, q)
-    parts = (q.astype(np.float64), centre / 8, scales[code])
+    centre, codes = _walk(coder.context, q)
+    parts = (q.astype(np.float64), centre / 8, scales[codes])
     estimate = float(bits(*(torch.from_numpy(part) for part in parts)).sum())
     assert 8 * len(payload) == pytest.approx(estimate, rel=0.01)
 
@@ -413,23 +353,34 @@ def test_rate_distortion_optimised_rounding_pays() -> None:
     assert np.array_equal(cost[1][~moved], cost[0][~moved])
 
 
-def test_export_refuses_what_could_round() -> None:
-    context = export_context(_context(2))
-    head = cast(IntegerHead, context.heads[0])
-    head.a.bias.fill_(2**24)
-    with pytest.raises(WeightsError, match=r"2\*\*24"):
-        context.check()
-
-
-def test_weights_file_of_an_inexact_network_is_refused(tmp_path: object) -> None:
-    from pathlib import Path
-
+@pytest.mark.parametrize(
+    ("name", "value", "why"),
+    [
+        ("heads.0.a.bias", 2**24, r"2\*\*24"),
+        ("heads.3.dw.weight", 65, "too large"),
+        ("emb.2.weight", -65, "too large"),
+        ("heads.1.b.scale", 0, "out of range"),
+        ("base", 2**24, "state may reach"),
+        ("shift", 5, "out of range"),
+        ("probability", 65536, "out of range"),
+    ],
+)
+def test_an_inexact_network_is_refused(name: str, value: int, why: str, tmp_path: Path) -> None:
     model = _model(2)
-    cast(IntegerHead, model.context.heads[3]).o.bias.fill_(-(2**24))
-    path = Path(str(tmp_path)) / "bad.safetensors"
+    model.context.check()
+    model.context.tensors[name].ravel()[0] = value
+    path = tmp_path / "bad.safetensors"
     save_weights(model, path)
-    with pytest.raises(WeightsError, match=r"2\*\*24"):
-        load_weights(path).encode_tile(np.zeros((CHANNELS, 1, 1), np.float32), _CODE, 0)
+    with pytest.raises(WeightsError, match=why):
+        load_weights(path)
+
+
+def test_weights_without_a_tensor_are_refused(tmp_path: Path) -> None:
+    model = _model(2)
+    del model.context.tensors["heads.4.b.scale"]
+    save_weights(model, tmp_path / "bad.safetensors")
+    with pytest.raises(WeightsError, match=r"heads\.4\.b\.scale is missing"):
+        load_weights(tmp_path / "bad.safetensors")
 
 
 def test_pictures_round_trip_at_every_rate(tmp_path: object) -> None:

@@ -18,8 +18,7 @@ import torch
 
 import bitcodec
 from bitcodec.errors import BitcodecError
-from bitcodec.models.ladder import context_reference
-from bitcodec.models.ladder.integer_layers import IntegerConv
+from bitcodec.models.ladder.context_torch import TorchKernels, _Matrix
 from bitcodec.models.ladder.model import LadderModel
 from bitcodec.models.pinned import fork_safe_lock, pinned
 from bitcodec.models.weights import load_weights, save_weights
@@ -180,38 +179,22 @@ def test_a_model_of_inference_mode_can_search(files: list[Path]) -> None:
 def test_the_self_test_finds_wrong_sums(files: list[Path], monkeypatch: pytest.MonkeyPatch) -> None:
     """Where float32 is wrong float64 takes its place; where that is, nothing is coded."""
     wanted = coded(files[0])
-    right = IntegerConv.rows
-    types: list[torch.dtype] = [torch.float32]
+    right = _Matrix.rows
+    kinds: list[torch.dtype] = [torch.float32]
 
-    def wrong(self: IntegerConv, a: torch.Tensor) -> torch.Tensor:
-        return right(self, a) + (1 if a.dtype in types else 0)
+    def wrong(self: _Matrix, a: torch.Tensor) -> torch.Tensor:
+        return right(self, a) + (1 if self.weight.dtype in kinds else 0)
 
-    monkeypatch.setattr(IntegerConv, "rows", wrong)
-    monkeypatch.setattr("bitcodec.models.ladder.context_integer.has_int8", lambda _: False)
-    monkeypatch.setattr(context_reference, "_tested", set())
+    monkeypatch.setattr(_Matrix, "rows", wrong)
     model = load_weights(files[0])
     assert bitcodec.encode(RGB, model=model, tile=32) == wanted[0]
     assert isinstance(model, LadderModel)
-    assert model.context.dtype == torch.float64
-    types.append(torch.float64)
+    kernels = model.latent_coder().kernels
+    assert isinstance(kernels, TorchKernels)
+    assert kernels.emb[0].weight.dtype == torch.float64
+    kinds.append(torch.float64)
     with pytest.raises(BitcodecError, match="computes integers wrongly"):
         bitcodec.encode(RGB, model=load_weights(files[0]))
-
-
-def test_the_self_test_is_quick_and_done_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(context_reference, "_tested", set())
-    model = load_weights(Path(__file__).parents[1] / "weights" / "ladder.safetensors")
-    assert isinstance(model, LadderModel)
-    runs = []
-    real = context_reference.codes_of
-    monkeypatch.setattr(
-        context_reference, "codes_of", lambda *a: runs.append(time.thread_time()) or real(*a)
-    )
-    started = time.thread_time()
-    context_reference.make_exact(model.context)
-    assert time.thread_time() - started < 2  # some 50 ms on an idle machine
-    context_reference.make_exact(model.context)
-    assert len(runs) == 1
 
 
 needs_fork = pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork here")

@@ -68,19 +68,20 @@ def test_the_high_bands_are_not_decoded(
     ladder_file: Path, draw: Draw, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     from bitcodec.models.ladder.channels import GROUPS, low_groups
-    from bitcodec.models.ladder.integer_layers import IntegerHead
+    from bitcodec.runtime.onnx_context import OnnxKernels
+    from bitcodec.runtime.onnx_ladder import OnnxLadder
 
     model = bitcodec.load_model(str(ladder_file), device="cpu")
     data = bitcodec.encode(draw(100, 80), model=model)
     seen: list[int] = []
-    forward = IntegerHead.forward
+    head = OnnxKernels.head
 
-    def spy(self: IntegerHead, s: object, *rest: object) -> object:
-        seen.append(self.o.weight.shape[0] // 2)
-        return forward(self, s, *rest)
+    def spy(self: OnnxKernels, group: int, *rest: object) -> object:
+        seen.append(GROUPS[group].size)
+        return head(self, group, *rest)
 
-    monkeypatch.setattr(IntegerHead, "forward", spy)
-    monkeypatch.setattr(model.transform, "synthesize", lambda *a: pytest.fail("network"))
+    monkeypatch.setattr(OnnxKernels, "head", spy)
+    monkeypatch.setattr(OnnxLadder, "synthesize_pixels", lambda *a: pytest.fail("network"))
     for scale in SCALES:
         seen.clear()
         bitcodec.decode(data, model=model, scale=scale)

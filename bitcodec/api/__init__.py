@@ -2,6 +2,6 @@
 
 from bitcodec.api.codec import Codec
 from bitcodec.api.functions import decode, decode_partial, encode
-from bitcodec.models.loaded import load_model
+from bitcodec.runtime.loaded import load_model
 
 __all__ = ["Codec", "decode", "decode_partial", "encode", "load_model"]

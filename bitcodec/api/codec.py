@@ -21,8 +21,8 @@ from bitcodec.errors import DEFAULT_MAX_PIXELS
 from bitcodec.files import as_bytes
 from bitcodec.format.container import read_header
 from bitcodec.models.base import Model
-from bitcodec.models.loaded import check_device, loaded_model
 from bitcodec.picture.images import open_picture
+from bitcodec.runtime.loaded import check_device, loaded_model
 
 __all__ = ["Codec"]
 

@@ -27,9 +27,9 @@ from bitcodec.errors import DEFAULT_MAX_PIXELS
 from bitcodec.files import as_bytes, open_file
 from bitcodec.format.container import Source
 from bitcodec.models.base import Model
-from bitcodec.models.loaded import check_device, loaded_model
 from bitcodec.picture.images import to_picture, to_pil
 from bitcodec.picture.prepare import prepare, refuse_loss
+from bitcodec.runtime.loaded import check_device, loaded_model
 
 __all__ = ["decode", "decode_partial", "encode"]
 

@@ -49,8 +49,8 @@ class Decode:
     def _decode(self, file: BinaryIO) -> Output:
         from bitcodec import api
         from bitcodec.info import info_of
-        from bitcodec.models.loaded import cached_model
         from bitcodec.picture.save import save
+        from bitcodec.runtime.loaded import cached_model
 
         layout = container.load_header(file)
         info = info_of(layout)

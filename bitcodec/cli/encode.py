@@ -55,8 +55,8 @@ class Encode:
         """Encode one picture; a BitcodecError where that cannot be."""
         from bitcodec import api
         from bitcodec.info import read_info
-        from bitcodec.models.loaded import cached_model
         from bitcodec.picture.images import open_picture, stripped
+        from bitcodec.runtime.loaded import cached_model
 
         chosen = {name: value for name, value in asdict(self).items() if value is not None}
         limit, device, strip = map(chosen.pop, ("max_pixels", "device", "strip"))

@@ -17,6 +17,7 @@ from typing import Any
 from bitcodec.cli.allocator import keep_freed_memory
 from bitcodec.cli.process import claim_process
 from bitcodec.errors import BitcodecError
+from bitcodec.runtime.onnx_session import THREADS
 
 _DIED = "the worker process died (out of memory?)"
 
@@ -55,7 +56,7 @@ def run_tasks(
     Args:
         task: a picklable function of a source.
         sources: paths, or ``-``.
-        workers: processes, each with one torch thread; 1 works in this process, with all
+        workers: processes, each with one thread; 1 works in this process, with all
             threads; 0 is one a core.
     """
     workers = workers or os.cpu_count() or 1
@@ -151,6 +152,4 @@ def _start_worker() -> None:
         threading.Thread(target=follow, daemon=True).start()
     claim_process()
     keep_freed_memory()
-    import torch
-
-    torch.set_num_threads(1)
+    os.environ[THREADS] = "1"

@@ -1,7 +1,7 @@
-"""Work on several tiles at once, on the threads that torch would use for one.
+"""Work on several tiles at once.
 
-Coding a tile is many small operations, which gain little from torch's threads. So two tiles on one
-thread each take hardly longer than one tile on two threads.
+Coding a tile is many small operations, which gain little from threads of their own. So two tiles on
+one thread each take hardly longer than one tile on two threads.
 """
 
 from __future__ import annotations
@@ -10,9 +10,8 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import TypeVar
 
-import torch
-
-from bitcodec.models.pinned import fork_safe_lock
+from bitcodec.models.fork_safe import fork_safe_lock
+from bitcodec.runtime.onnx_session import threads
 
 __all__ = ["side_by_side"]
 
@@ -22,21 +21,16 @@ _one_at_a_time = fork_safe_lock()
 
 
 def side_by_side(work: Callable[[T], R], items: Sequence[T]) -> list[R]:
-    """``[work(item) for item in items]``, on as many threads as torch has.
+    """``[work(item) for item in items]``, on as many threads as a picture may use.
 
     Exceptions come from the first item, in order, that raised one. Callers on several threads do
     not multiply: while one is here, the others work through their items alone.
     """
-    threads = torch.get_num_threads()
-    if len(items) < 2 or threads < 2 or not _one_at_a_time.acquire(blocking=False):
+    count = threads()
+    if len(items) < 2 or count < 2 or not _one_at_a_time.acquire(blocking=False):
         return [work(item) for item in items]
     try:
-        # Each worker has one torch thread. torch keeps that setting for each thread, but also takes
-        # it as the default of new threads; so it is put back at the end.
-        with ThreadPoolExecutor(
-            min(threads, len(items)), initializer=torch.set_num_threads, initargs=(1,)
-        ) as pool:
+        with ThreadPoolExecutor(min(count, len(items))) as pool:
             return list(pool.map(work, items))
     finally:
-        torch.set_num_threads(threads)
         _one_at_a_time.release()

@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import abc
-from typing import Any, ClassVar, TypeVar
+from typing import Any, ClassVar
 
 import numpy as np
-import torch
-from torch import nn
 
 from bitcodec.format.header import Coder
 from bitcodec.models.layers.halo import NO_HALO, Halo
@@ -15,10 +13,8 @@ from bitcodec.models.layers.halo import NO_HALO, Halo
 BLOCK = 1024  #: edge in pixels of what a network is given at a time, without its halo
 SEARCHING = 7  #: efforts from here on may search, see :meth:`Model.search_latents`
 
-M = TypeVar("M", bound="Model")
 
-
-class Model(nn.Module, abc.ABC):
+class Model(abc.ABC):
     """A network together with its payload coder.
 
     A picture is coded in tiles. The codec hands a model the pixels of a tile with a
@@ -35,7 +31,7 @@ class Model(nn.Module, abc.ABC):
         has_low_bands: whether there is :meth:`preview_tile`.
         reductions: what :meth:`synthesize_small` takes.
         name: what the user calls the weights; "" for a model that was never saved.
-        model_id: 8 bytes, see :mod:`bitcodec.models.weights`; zeros if never saved.
+        model_id: 8 bytes, see :mod:`bitcodec.models.weights_file`; zeros if never saved.
     """
 
     family: ClassVar[str]
@@ -53,17 +49,6 @@ class Model(nn.Module, abc.ABC):
     def halo_search(self) -> int:
         """Pixels of context that :meth:`search_latents` needs, a multiple of 16."""
         return self.halo_in
-
-    def place(self: M, device: torch.device) -> M:
-        """Move to a device, in the memory layout that convolutions are fastest in."""
-        moved = self.to(device)
-        for value in (*moved.parameters(), *moved.buffers()):
-            if value.dim() == 4:
-                value.data = value.data.contiguous(memory_format=torch.channels_last)
-        return moved
-
-    def check(self) -> None:
-        """WeightsError where tensors have values that the model cannot work with."""
 
     @abc.abstractmethod
     def rate_for_quality(self, quality: int) -> int:

@@ -9,11 +9,12 @@ from __future__ import annotations
 
 import contextlib
 import os
-import threading
 from collections.abc import Iterator
 from typing import Any
 
 import torch
+
+from bitcodec.models.fork_safe import fork_safe_lock
 
 __all__ = ["fork_safe_lock", "pinned"]
 
@@ -33,15 +34,6 @@ def pinned(*, gradients: bool = False) -> Iterator[None]:
     with _full_precision, _one_thread_after_fork(), _no_autocast():
         with torch.inference_mode(not gradients), torch.set_grad_enabled(gradients):
             yield
-
-
-def fork_safe_lock() -> threading.Lock:
-    """A lock that a child of ``os.fork`` finds open, whoever held it in the parent."""
-    lock = threading.Lock()
-    renew = getattr(lock, "_at_fork_reinit", None)  # as the standard library does it
-    if renew is not None and hasattr(os, "register_at_fork"):
-        os.register_at_fork(after_in_child=renew)
-    return lock
 
 
 @contextlib.contextmanager

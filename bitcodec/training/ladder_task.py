@@ -21,12 +21,13 @@ import torch
 from torch import Tensor, nn
 
 from bitcodec.errors import TrainingError
-from bitcodec.models.base import Model
 from bitcodec.models.ladder.latent_search import LAMBDA_SCALE
 from bitcodec.models.ladder.likelihood import bits
-from bitcodec.models.ladder.model import LadderModel, code_of_step
+from bitcodec.models.ladder.model import LadderModel
 from bitcodec.models.ladder.rdoq import cheapest_levels
+from bitcodec.models.ladder.steps import code_of_step
 from bitcodec.models.ladder.trainable import LadderFloatModel
+from bitcodec.models.torch_model import TorchModel
 from bitcodec.training.config import TrainConfig
 from bitcodec.training.similarity import ms_ssim_loss
 from bitcodec.training.ssimulacra2 import weighted_sum
@@ -112,7 +113,7 @@ class LadderTask(Task):
     valid_steps: tuple[float, ...] = (16.0, 40.0, 96.0)
     effort: int = 5
 
-    def adopt(self, loaded: Model, config: TrainConfig) -> Model:
+    def adopt(self, loaded: TorchModel, config: TrainConfig) -> TorchModel:
         """Weights that were shipped are taken back to their trainable form.
 
         With ``config.model`` the analysis may have more residual blocks than they have; other
@@ -128,13 +129,13 @@ class LadderTask(Task):
             raise TrainingError(f"{config.init} does not fit the model asked for") from error
         return model
 
-    def start(self, model: Model, config: TrainConfig, crops: Tensor) -> Model:
+    def start(self, model: TorchModel, config: TrainConfig, crops: Tensor) -> TorchModel:
         """``init = "dct"``: the model as it is built."""
         if config.init != "dct":
             raise TrainingError(f"init must be dct or a weights file, not {config.init!r}")
         return model
 
-    def deployable(self, model: Model, pictures: list[np.ndarray]) -> Model:
+    def deployable(self, model: TorchModel, pictures: list[np.ndarray]) -> TorchModel:
         """The integer form; it encodes with the ``rdo`` that this phase trained for, if any."""
         out = cast(LadderFloatModel, model).export(pictures[:24])
         if self.rdo > 0:
@@ -208,7 +209,7 @@ class LadderTask(Task):
         psnr = 10 * math.log10(65025 / max(1e-9, float(mse))) if self.phase != "context" else 0.0
         return loss, {"bpp": float(bpp), "psnr": psnr}
 
-    def parameter_groups(self, model: Model, lr: float) -> list[dict[str, Any]]:
+    def parameter_groups(self, model: TorchModel, lr: float) -> list[dict[str, Any]]:
         """The phase's parameters; the block transform's kernels learn slowly."""
         net = cast(LadderFloatModel, model)
         t = net.transform
@@ -234,7 +235,7 @@ class LadderTask(Task):
             {"params": gains, "lr": lr, "scale": self.gain_rate},
         ]
 
-    def validate(self, model: Model, pictures: list[np.ndarray]) -> Validation:
+    def validate(self, model: TorchModel, pictures: list[np.ndarray]) -> Validation:
         """The training loss on real files, mean over the steps, as the score."""
         start = time.monotonic()
         rows, score = [], 0.0

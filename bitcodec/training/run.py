@@ -22,10 +22,10 @@ from tqdm import tqdm
 
 from bitcodec.errors import TrainingError, printable
 from bitcodec.files import atomic_write
-from bitcodec.models.base import Model
-from bitcodec.models.loaded import pick_device
 from bitcodec.models.processor import has_bfloat16
+from bitcodec.models.torch_model import TorchModel
 from bitcodec.models.weights import build, load_weights, save_weights
+from bitcodec.runtime.loaded import pick_device
 from bitcodec.training.config import OptimConfig, TrainConfig, dump_config
 from bitcodec.training.data import CropSource, centre, load_pictures
 from bitcodec.training.soap import Soap
@@ -85,7 +85,7 @@ def _bf16(config: TrainConfig, device: torch.device) -> bool:
     return kind == "bf16" or (kind == "auto" and has_bfloat16(device))
 
 
-def _initial_model(config: TrainConfig, task: Task, source: CropSource) -> Model:
+def _initial_model(config: TrainConfig, task: Task, source: CropSource) -> TorchModel:
     torch.manual_seed(config.run.seed)
     if config.init.endswith(".safetensors"):
         return task.adopt(load_weights(Path(config.init)).float(), config).requires_grad_(True)

@@ -10,8 +10,8 @@ import torch
 from torch import Tensor, nn
 
 from bitcodec.errors import TrainingError
-from bitcodec.models.base import Model
 from bitcodec.models.sign.config import SignConfig
+from bitcodec.models.torch_model import TorchModel
 from bitcodec.training.config import TrainConfig
 from bitcodec.training.tasks import Task, Validation, measure_files
 from bitcodec.training.warmstart import warm_start
@@ -52,7 +52,7 @@ class SignTask(Task):
         }
         return 100 * (weight * mse).mean(), figures
 
-    def validate(self, model: Model, pictures: list[np.ndarray]) -> Validation:
+    def validate(self, model: TorchModel, pictures: list[np.ndarray]) -> Validation:
         """PSNR of real files at every trained rate; the score is minus the largest rate's."""
         start = time.monotonic()
         rows = tuple((m, *measure_files(model, pictures, m, 0)[:2]) for m in self.channels)
@@ -71,7 +71,7 @@ class SignTask(Task):
             raise TrainingError(f"task.channels must be in 1..{channels}, the model's channels")
         return task
 
-    def start(self, model: Model, config: TrainConfig, crops: Tensor) -> Model:
+    def start(self, model: TorchModel, config: TrainConfig, crops: Tensor) -> TorchModel:
         """``init = "pca"``: see :mod:`bitcodec.training.warmstart`."""
         if config.init != "pca":
             raise TrainingError(f"init must be pca or a weights file, not {config.init!r}")

@@ -8,15 +8,15 @@ from typing import Any
 
 import torch
 
-from bitcodec.models.base import Model
+from bitcodec.models.torch_model import TorchModel
 
 
 @dataclass
 class TrainingState:
     """Everything that changes while training."""
 
-    model: Model
-    ema: Model
+    model: TorchModel
+    ema: TorchModel
     optimizer: torch.optim.Optimizer
     step: int = 0
     best: float = math.inf

@@ -14,8 +14,8 @@ from bitcodec.codec.decode import decode
 from bitcodec.codec.encode import encode_picture
 from bitcodec.errors import TrainingError
 from bitcodec.format.container import Source
-from bitcodec.models.base import Model
 from bitcodec.models.families import FAMILIES, resolve
+from bitcodec.models.torch_model import TorchModel
 from bitcodec.models.weights import build
 from bitcodec.picture.images import Picture
 from bitcodec.picture.metrics import mse, psnr
@@ -52,7 +52,7 @@ class Measured(NamedTuple):
 
 
 def measure_files(
-    model: Model,
+    model: TorchModel,
     pictures: list[np.ndarray],
     rate: int,
     effort: int,
@@ -99,11 +99,11 @@ class Task(abc.ABC):
         task: T = from_dict(cls, config.task, "task.")
         return task
 
-    def build(self, config: TrainConfig) -> Model:
+    def build(self, config: TrainConfig) -> TorchModel:
         """The model to train, before its start."""
         return build(FAMILIES[config.family].trained, config.model)
 
-    def deployable(self, model: Model, pictures: list[np.ndarray]) -> Model:
+    def deployable(self, model: TorchModel, pictures: list[np.ndarray]) -> TorchModel:
         """The form of a model that encodes and decodes; pictures are for calibration."""
         return model
 
@@ -114,21 +114,21 @@ class Task(abc.ABC):
         """The loss of a batch x (N, 3, H, W) in [0, 1], and figures for the log ("bpp", "psnr")."""
 
     @abc.abstractmethod
-    def validate(self, model: Model, pictures: list[np.ndarray]) -> Validation:
+    def validate(self, model: TorchModel, pictures: list[np.ndarray]) -> Validation:
         """Measure real files."""
 
-    def parameter_groups(self, model: Model, lr: float) -> list[dict[str, Any]]:
+    def parameter_groups(self, model: TorchModel, lr: float) -> list[dict[str, Any]]:
         """Adam's parameter groups; a group's "scale" multiplies the learning rate."""
         params = [p for p in model.parameters() if p.requires_grad]
         return [{"params": params, "lr": lr, "scale": 1.0}]
 
-    def adopt(self, loaded: Model, config: TrainConfig) -> Model:
+    def adopt(self, loaded: TorchModel, config: TrainConfig) -> TorchModel:
         """The trainable form of a loaded weights file; TrainingError if it is not the family's."""
         if loaded.family != self.build(config).family:
             raise TrainingError(f"{config.init} holds {loaded.family}, not {config.family}")
         return loaded
 
-    def start(self, model: Model, config: TrainConfig, crops: Tensor) -> Model:
+    def start(self, model: TorchModel, config: TrainConfig, crops: Tensor) -> TorchModel:
         """The family's own initialisation, ``config.init`` names it."""
         return model
 

@@ -17,20 +17,25 @@ from torch.nn import functional as F
 
 from bitcodec.models.ladder.channels import GROUPS, pass_map
 from bitcodec.models.ladder.config import LadderConfig
-from bitcodec.models.ladder.transform import STEP_MIDDLE
+from bitcodec.models.ladder.steps import STEP_MIDDLE
 from bitcodec.models.layers import fixed_point as fx
 from bitcodec.models.layers.depthwise import Depthwise
 
 
 def round_ste(x: Tensor) -> Tensor:
-    """Round half up forward, identity backward."""
-    return x + (torch.floor(x + 0.5) - x).detach()
+    """Round half to even forward, identity backward."""
+    return x + (torch.round(x) - x).detach()
 
 
-def fake_weight(w: Tensor) -> Tensor:
-    """Round (O, ...) weights to int8 steps, one scale an output channel."""
-    scale = fx.weight_scale(w.detach())
-    return round_ste(w / scale).clamp(-127, 127) * scale
+def weight_scale(w: Tensor, largest: int) -> Tensor:
+    """The unit of each output channel of (O, ...) weights, broadcastable to them."""
+    return w.abs().amax(dim=tuple(range(1, w.dim())), keepdim=True).clamp_min(1e-8) / largest
+
+
+def fake_weight(w: Tensor, largest: int = fx.WEIGHT) -> Tensor:
+    """Round (O, ...) weights to integers of no larger magnitude, one unit an output channel."""
+    scale = weight_scale(w.detach(), largest)
+    return round_ste(w / scale) * scale
 
 
 class Head(nn.Module):
@@ -50,10 +55,16 @@ class Head(nn.Module):
         if not quantized:
             t = F.relu6(s)
             return t + cast(Tensor, self.dw(t))
-        t = _relu6_8bit(s)
-        u = t + _conv(self.dw, t, padding=2, groups=t.shape[1])
+        t = _relu6(s, fx.ACT)
+        weight = fake_weight(self.gathering(), fx.SMALL_WEIGHT)
+        u = F.conv2d(t, weight, self.dw.bias, padding=2, groups=t.shape[1])
         unit = self._unit()
-        return round_ste(u / unit).clamp(-127, 127) * unit
+        return round_ste(u / unit).clamp(-fx.U_MAX, fx.U_MAX) * unit
+
+    def gathering(self) -> Tensor:
+        """The kernels of t + dw(t): those of `dw`, with 1 added in the middle; (state, 1, 5, 5)."""
+        weight: Tensor = self.dw.weight
+        return weight + F.pad(self.dw.weight.new_ones(1, 1, 1, 1), (2, 2, 2, 2))
 
     def predict(self, u: Tensor, quantized: bool) -> Tensor:
         """That to (N, 3 size, h, w): asinh of the centre, log of twice the scale, and unused."""
@@ -63,22 +74,34 @@ class Head(nn.Module):
             out: Tensor = self.o(t)
             return out
         unit = self._unit()
-        # the int8 scale of `a` is taken after folding the units of its inputs into it
+        # the unit of the weights of `a` is taken after folding the units of its inputs into them
         folded = fake_weight(self.a.weight * unit[None])
-        t = _relu6_8bit(F.conv2d(u / unit, folded, self.a.bias))
-        t = t + _relu6_8bit(_conv(self.b, t))
+        t = _relu6(F.conv2d(u / unit, folded, self.a.bias), fx.HIDDEN)
+        t = t + _relu6(_conv(self.b, t), fx.HIDDEN)
         return _conv(self.o, t)
 
     def _unit(self) -> Tensor:
-        return (cast(Tensor, self.reach) / 127)[:, None, None]
+        return (cast(Tensor, self.reach) / fx.U_MAX)[:, None, None]
 
 
-def _relu6_8bit(x: Tensor) -> Tensor:
-    return round_ste(F.relu6(x) * fx.ACT) / fx.ACT
+def _relu6(x: Tensor, unit: float) -> Tensor:
+    return round_ste(F.relu6(x) * unit) / unit
 
 
-def _conv(conv: nn.Conv2d, x: Tensor, padding: int = 0, groups: int = 1) -> Tensor:
-    return F.conv2d(x, fake_weight(conv.weight), conv.bias, padding=padding, groups=groups)
+def _conv(conv: nn.Conv2d, x: Tensor) -> Tensor:
+    return F.conv2d(x, fake_weight(conv.weight), conv.bias)
+
+
+def centre_shift(group: int) -> int:
+    """The centre codes of a group count 2**shift units: 8 bits are enough for the large groups."""
+    return 3 if GROUPS[group].size > 50 else 0
+
+
+def _fake_centre(a: Tensor, group: int) -> Tensor:
+    """asinh of the centres of a group, rounded and clipped as the integer form does."""
+    shift = centre_shift(group)
+    unit, most = fx.CENTRE / (1 << shift), fx.FINE_MAX if shift else fx.CENTRE_MAX
+    return round_ste(a * unit).clamp(-most, most) / unit
 
 
 class Context(nn.Module):
@@ -112,7 +135,7 @@ class Context(nn.Module):
     def embed(self, group: int, e: Tensor, quantized: bool) -> Tensor:
         """Contribution to the state of companded latents of one group."""
         conv = cast(nn.Conv2d, self.emb[group])
-        weight = fake_weight(conv.weight) if quantized else conv.weight
+        weight = fake_weight(conv.weight, fx.SMALL_WEIGHT) if quantized else conv.weight
         out = F.conv2d(e, weight, padding=conv.padding)
         return round_ste(out * fx.STATE) / fx.STATE if quantized else out
 
@@ -147,13 +170,12 @@ class Context(nn.Module):
                     seen = seen + self.embed(index, part * (where < k), quantized)
                 now = head.gather(seen, quantized)
                 around = now if around is None else torch.where(where >= k, now, around)
-            out = head.predict(cast(Tensor, around), quantized)
-            outs.append(torch.split(out, group.size, 1))
+            out = torch.split(head.predict(cast(Tensor, around), quantized), group.size, 1)
+            outs.append((_fake_centre(out[0], index), out[1]) if quantized else out)
             s = s + self.embed(index, part, quantized)
         a = torch.cat([out[0] for out in outs], 1).clamp(-7, 7)
         b = torch.cat([out[1] for out in outs], 1).clamp(-6, 6)
         if quantized:
-            a = round_ste(a * fx.CENTRE) / fx.CENTRE
             code = (round_ste((b + fx.SCALE_SHIFT) * fx.SCALE)).clamp(0, fx.SCALES - 1)
             b = code / fx.SCALE - fx.SCALE_SHIFT
         return torch.sinh(a), torch.exp(b) / 2

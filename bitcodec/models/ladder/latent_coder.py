@@ -18,7 +18,7 @@ import numpy as np
 from bitcodec.entropy.rangecoder import DecisionDecoder, DecisionEncoder
 from bitcodec.errors import ContainerError
 from bitcodec.models.ladder.channels import GROUPS
-from bitcodec.models.ladder.context_integer import IntegerContext
+from bitcodec.models.ladder.context_integer import ContextKernels, IntegerContext
 from bitcodec.models.ladder.probability_tables import UNARY, cost_table
 from bitcodec.models.ladder.rdoq import cheapest_levels
 from bitcodec.models.layers import fixed_point as fx
@@ -33,24 +33,24 @@ class LatentCoder:
     """Codes the latents of a tile with an integer context model.
 
     Args:
-        context: prepared, see :meth:`IntegerContext.prepare`.
+        context: checked, see :meth:`IntegerContext.check`.
+        kernels: run its layers.
     """
 
-    def __init__(self, context: IntegerContext) -> None:
-        self.context = context
-        table = np.ascontiguousarray(context.probability.cpu().numpy().T)
+    def __init__(self, context: IntegerContext, kernels: ContextKernels) -> None:
+        self.context, self.kernels = context, kernels
+        table = np.ascontiguousarray(context.probability.T)
         self.skippable = table[0] == 0
         self.has_skippable = bool(self.skippable.any())
         self.probability = np.maximum(table, 1)
-        self.orders = context.orders.cpu().numpy().astype(np.int64)
+        self.orders = context.orders.astype(np.int64)
         self.cost = cost_table(self.probability.T, self.orders)
         self.largest_offset = self.cost.shape[1] // 2
         # With no larger codes than these a latent is skippable: no need to look it up.
         zeros = self.skippable.reshape(fx.FRACTIONS, fx.SCALES)[fx.FRACTIONS // 2]
         self._skippable_scale = int(np.argmin(np.append(zeros, False))) - 1
-        eighths = np.abs(context.eighths(np.arange(-fx.CENTRE_MAX, fx.CENTRE_MAX + 1)))
-        exact = np.maximum(eighths, eighths[::-1])[fx.CENTRE_MAX :] == 0
-        self._skippable_centre = int(np.argmin(np.append(exact, False))) - 1
+        self._eighths = [context.eighths(g) for g in range(len(GROUPS))]
+        self._skippable_centres = [_zeros(table) for table in self._eighths]
 
     def encode(self, y: np.ndarray, step_code: int, rdoq_weight: float) -> tuple[bytes, np.ndarray]:
         """Quantise and code latents.
@@ -74,7 +74,7 @@ class LatentCoder:
         self, y: np.ndarray, step_code: int, rdoq_weight: float, zero_skip: bool
     ) -> tuple[bytes, np.ndarray, float]:
         """The same, and the loss in bits by latents that were skipped."""
-        flat = np.ascontiguousarray(y.reshape(y.shape[0], -1))
+        flat = np.ascontiguousarray(y.reshape(y.shape[0], -1).T)
         flat = np.nan_to_num(flat).clip(-LARGEST, LARGEST)
         out = DecisionEncoder()
         if self.has_skippable:
@@ -85,9 +85,9 @@ class LatentCoder:
             group: int, indices: np.ndarray, centre: np.ndarray, scale: np.ndarray
         ) -> tuple[np.ndarray, np.ndarray]:
             nonlocal lost
-            part = flat[GROUPS[group].start : GROUPS[group].stop]
-            part = part if part.shape[1] == len(indices) else part[:, indices]
-            where, m, row = self._ask(centre, scale, zero_skip)
+            part = flat[:, GROUPS[group].start : GROUPS[group].stop]
+            part = part if len(part) == len(indices) else part[indices]
+            where, m, row = self._ask(group, centre, scale, zero_skip)
             some = part.ravel() if where is None else part.ravel().take(where)
             q = self.rdoq(some, m, row, rdoq_weight)
             self._put(out, q, m, row)
@@ -95,23 +95,27 @@ class LatentCoder:
                 lost += _loss(part, rdoq_weight) - _loss(some, rdoq_weight)
             return _not_zero(where, q)
 
-        q = self.context.run_passes(step_code, y.shape[1], y.shape[2], code_pass)
+        shape = y.shape[1], y.shape[2]
+        q = self.context.run_passes(self.kernels, step_code, shape, code_pass)
         return out.payload(), q, lost
 
     def _ask(
-        self, centre: np.ndarray, scale: np.ndarray, zero_skip: bool
+        self, group: int, centre: np.ndarray, scale: np.ndarray, zero_skip: bool
     ) -> tuple[np.ndarray | None, np.ndarray, np.ndarray]:
-        """Which latents with these codes, both (C, n), are coded, flattened; None for all.
+        """Which latents with these codes, both (n, C), are coded, flattened; None for all.
 
         With them their nearest level m and their row of the probability table.
         """
+        eighths = self._eighths[group]
         if not zero_skip:
-            return None, *_split(self.context.eighths(centre.ravel()), scale.ravel())
-        skipped = scale <= self._skippable_scale
-        skipped &= np.abs(centre) <= self._skippable_centre
-        where = np.flatnonzero(~skipped)
+            return None, *_split(eighths.take(centre.ravel()), scale.ravel())
+        first, last = self._skippable_centres[group]
+        asked = scale > self._skippable_scale
+        # Unsigned: what is below the first is far above the last.
+        asked |= (centre - centre.dtype.type(first)) > last - first
+        where = np.flatnonzero(asked)
         centre, scale = centre.ravel().take(where), scale.ravel().take(where)
-        m, row = _split(self.context.eighths(centre), scale)
+        m, row = _split(eighths.take(centre), scale)
         open_ = np.flatnonzero((m != 0) | ~self.skippable.take(row))
         if len(open_) < len(where):
             where, m, row = where.take(open_), m.take(open_), row.take(open_)
@@ -130,19 +134,19 @@ class LatentCoder:
         def code_pass(
             group: int, indices: np.ndarray, centre: np.ndarray, scale: np.ndarray
         ) -> tuple[np.ndarray, np.ndarray]:
-            where, m, row = self._ask(centre, scale, zero_skip)
+            where, m, row = self._ask(group, centre, scale, zero_skip)
             return _not_zero(where, self._get(source, m, row))
 
         if groups is not None:
-            return self.context.run_passes(step_code, h, w, code_pass, groups)
-        q = self.context.run_passes(step_code, h, w, code_pass)
+            return self.context.run_passes(self.kernels, step_code, (h, w), code_pass, groups)
+        q = self.context.run_passes(self.kernels, step_code, (h, w), code_pass)
         source.finish()
         return q
 
     def rdoq(self, y: np.ndarray, m: np.ndarray, row: np.ndarray, rdoq_weight: float) -> np.ndarray:
         """Levels for latents y, by rate and distortion; plain rounding with a weight of 0.
 
-        The cost is bits + rdoq_weight (y - q)**2, see :func:`cheapest_levels`. All arrays (C, n);
+        The cost is bits + rdoq_weight (y - q)**2, see :func:`cheapest_levels`. All arrays (n, C);
         m are the centres' levels and row is that of the probability table.
         """
         q = np.floor(y + 0.5).astype(np.int32, order="C")  # filled in through ravel below
@@ -209,6 +213,13 @@ class LatentCoder:
         return q
 
 
+def _zeros(eighths: np.ndarray) -> tuple[int, int]:
+    """The first and the last code about the middle one that stand for 0."""
+    other, middle = np.flatnonzero(eighths), len(eighths) // 2
+    below, above = other[other < middle], other[other > middle]
+    return int(below.max(initial=-1)) + 1, int(above.min(initial=len(eighths))) - 1
+
+
 def _not_zero(where: np.ndarray | None, q: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Where latents are not zero, and what they are; q (n,) are those at ``where``."""
     some = np.flatnonzero(q)
@@ -226,6 +237,7 @@ def _loss(y: np.ndarray, rdoq_weight: float) -> float:
 
 def _split(centre: np.ndarray, scale: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Centre in eighths to the nearest level m and the row of the probability table."""
+    scale = np.minimum(scale, fx.SCALES - 1)
     above = centre + fx.FRACTIONS // 2
     m = above >> 3  # floor, of a division by FRACTIONS
     fraction = above & (fx.FRACTIONS - 1)  # 0..7, from half a level below m

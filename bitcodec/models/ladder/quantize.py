@@ -5,114 +5,119 @@ from __future__ import annotations
 import math
 from typing import cast
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
 from bitcodec.models.ladder.channels import GROUPS
-from bitcodec.models.ladder.context_float import Context, Head
-from bitcodec.models.ladder.context_integer import IntegerContext
-from bitcodec.models.ladder.integer_layers import IntegerConv, IntegerHead
+from bitcodec.models.ladder.context_float import Context, Head, centre_shift, weight_scale
+from bitcodec.models.ladder.context_integer import IntegerContext, Layer
 from bitcodec.models.ladder.probability_tables import (
     centre_table,
     compand_table,
     probability_table,
     tail_orders,
 )
-from bitcodec.models.ladder.transform import STEP_MIDDLE
+from bitcodec.models.ladder.steps import STEP_CODES, STEP_MIDDLE
 from bitcodec.models.layers import fixed_point as fx
 
-STEP_CODES = 1024  #: step codes an octave: step = 2 ** (code / 1024)
+
+def _integers(x: Tensor) -> np.ndarray:
+    """Rounded, as int32."""
+    return np.asarray(torch.round(x).clamp(-(2**31), 2**31 - 1).to(torch.int32).numpy())
 
 
-def _int8(weight: Tensor) -> tuple[Tensor, Tensor]:
-    """int8 weights and the unit of each output channel, (O,)."""
-    unit = fx.weight_scale(weight)
-    q = torch.floor(weight / unit + 0.5).clamp(-127, 127)
-    return q.to(torch.int8), unit.flatten().double()
-
-
-def _fill(
-    target: IntegerConv,
+def _layer(
     weight: Tensor,
     bias: Tensor | None,
     unit_in: float,
     unit_out: Tensor | float,
-) -> None:
-    """Write a convolution whose inputs count ``unit_in`` and outputs ``unit_out`` each."""
-    q, unit = _int8(weight)
-    target.weight.copy_(q)
-    acc = unit * unit_in  # what one unit of the accumulator stands for
-    if bias is not None:
-        target.bias.copy_(torch.floor(bias.double() / acc + 0.5).clamp(-(2**31), 2**31 - 1))
-    m, k = fx.as_multiplier(acc / unit_out)
-    target.m.copy_(m)
-    target.k.copy_(k)
+    largest: int = fx.WEIGHT,
+) -> dict[str, np.ndarray]:
+    """The tensors of a layer whose inputs count ``unit_in`` and outputs ``unit_out`` each."""
+    unit = weight_scale(weight, largest)
+    sums = unit.flatten().double() * unit_in  # what one unit of a sum stands for
+    out = {
+        "weight": torch.round(weight / unit).to(torch.int8).numpy(),
+        "scale": (sums / unit_out).float().numpy(),
+    }
+    return out if bias is None else {"bias": _integers(bias.double() / sums), **out}
 
 
-def _export_head(head: Head, target: IntegerHead, size: int) -> None:
-    act, reach = 1 / fx.ACT, cast(Tensor, head.reach).double() / 127
-    _fill(target.dw, head.dw.weight, head.dw.bias, act, reach)
-    shift = torch.pow(2.0, target.dw.k.double())
-    target.same.copy_(torch.floor(act / reach * shift + 0.5))
+def _head(head: Head, size: int, group: int) -> dict[str, dict[str, np.ndarray]]:
+    reach = cast(Tensor, head.reach).double() / fx.U_MAX
     folded = head.a.weight * reach.float()[None, :, None, None]
-    _fill(target.a, folded, head.a.bias, 1.0, act)
-    _fill(target.b, head.b.weight, head.b.bias, act, act)
     weight, bias = head.o.weight[: 2 * size], cast(Tensor, head.o.bias)[: 2 * size].clone()
     bias[size:] += fx.SCALE_SHIFT
-    unit = torch.tensor([1 / fx.CENTRE] * size + [1 / fx.SCALE] * size, dtype=torch.float64)
-    _fill(target.o, weight, bias, act, unit)
+    return {
+        "dw": _layer(head.gathering(), head.dw.bias, 1 / fx.ACT, reach, fx.SMALL_WEIGHT),
+        "a": _layer(folded, head.a.bias, 1.0, 1 / fx.HIDDEN),
+        "b": _layer(head.b.weight, head.b.bias, 1 / fx.HIDDEN, 1 / fx.HIDDEN),
+        "o": _layer(weight, bias, 1 / fx.HIDDEN, _units(size, centre_shift(group))),
+    }
+
+
+def _units(size: int, shift: int) -> Tensor:
+    """What a centre code and a scale code stand for: (2 size,) float64."""
+    units = [2**shift / fx.CENTRE] * size + [1 / fx.SCALE] * size
+    return torch.tensor(units, dtype=torch.float64)
 
 
 @torch.no_grad()
 def export_context(context: Context) -> IntegerContext:
     """The integer form of a context model, proved exact (WeightsError if it is not)."""
-    out = IntegerContext(context.config)
     dl = context.dl.flatten().double()
     base = context.base.flatten().double() - dl * math.log(STEP_MIDDLE)
-    out.base.copy_(torch.floor(base * fx.STATE + 0.5))
-    out.slope.copy_(torch.floor(dl * (math.log(2) / STEP_CODES * fx.STATE * 65536) + 0.5))
-    for name, table in (
-        ("compand", compand_table()),
-        ("centre", centre_table()),
-        ("probability", probability_table()),
-        ("orders", tail_orders()),
-    ):
-        getattr(out, name).copy_(torch.from_numpy(table))
-    for index, group in enumerate(GROUPS):
-        emb = cast(nn.Conv2d, context.emb[index])
-        _fill(cast(IntegerConv, out.emb[index]), emb.weight, None, 1 / fx.COMPAND, 1 / fx.STATE)
-        out.most[index] = min(127, (fx.EXACT - 1) // cast(IntegerConv, out.emb[index]).bound(1))
-        pos = context.pos[index][:, :, 0, 0].double()
-        getattr(out, f"pos{index}").copy_(torch.floor(pos * fx.STATE + 0.5))
-        _export_head(
-            cast(Head, context.heads[index]), cast(IntegerHead, out.heads[index]), group.size
-        )
-    out.check()
-    out.prepare()
-    return out
+    out = {
+        "base": _integers(base * fx.STATE),
+        "slope": _integers(dl * (math.log(2) / STEP_CODES * fx.STATE * 65536)),
+        "compand": compand_table(),
+        "centre": centre_table(),
+        "probability": probability_table(),
+        "orders": tail_orders(),
+        "shift": np.array([centre_shift(g) for g in range(len(GROUPS))], np.int32),
+    }
+    most = []
+    for g, group in enumerate(GROUPS):
+        weight = cast(nn.Conv2d, context.emb[g]).weight
+        emb = _layer(weight, None, 1 / fx.COMPAND, 1 / fx.STATE, fx.SMALL_WEIGHT)
+        largest = np.abs(emb["weight"].astype(int)).reshape(context.config.state, -1).sum(1).max()
+        most.append(min(127, (fx.EXACT - 1) // max(1, int(largest))))
+        layers = {f"emb.{g}": emb}
+        head = cast(Head, context.heads[g])
+        layers |= {f"heads.{g}.{key}": layer for key, layer in _head(head, group.size, g).items()}
+        out[f"heads.{g}.reach"] = cast(Tensor, head.reach).float().numpy()  # to train on from
+        for name, layer in layers.items():
+            out |= {f"{name}.{key}": value for key, value in layer.items()}
+        out[f"pos{g}"] = _integers(context.pos[g][:, :, 0, 0].double() * fx.STATE)
+    out["most"] = np.array(most, np.int32)
+    integer = IntegerContext(out)
+    integer.check()
+    return integer
 
 
-def _unfill(source: IntegerConv, unit_in: float, unit_out: Tensor | float) -> tuple[Tensor, Tensor]:
-    """Weights (O, I, k, k) and biases (O,), float64, that :func:`_fill` would write as these."""
-    acc = source.m.double() / torch.pow(2.0, source.k.double()) * unit_out
-    return source.weight.double() * (acc / unit_in)[:, None, None, None], source.bias * acc
+def _float(layer: Layer, unit_in: float, unit_out: Tensor | float) -> tuple[Tensor, Tensor]:
+    """Weights (O, I, k, k) and biases (O,), float64, that :func:`_layer` would write as these."""
+    sums = torch.from_numpy(layer.scale).double() * unit_out
+    weight = torch.from_numpy(layer.weight).double() * (sums / unit_in)[:, None, None, None]
+    return weight, torch.from_numpy(layer.bias) * sums
 
 
-def _restore_head(source: IntegerHead, head: Head, size: int) -> None:
-    act = 1 / fx.ACT
-    reach = act * torch.pow(2.0, source.dw.k.double()) / source.same.double()
-    cast(Tensor, head.reach).copy_(reach * 127)
-    folded, bias = _unfill(source.a, 1.0, act)
-    head.a.weight.copy_(folded / reach[None, :, None, None])
+def _restore_head(integer: IntegerContext, group: int, head: Head) -> None:
+    source, size = integer.heads[group], GROUPS[group].size
+    cast(Tensor, head.reach).copy_(torch.from_numpy(integer.tensors[f"heads.{group}.reach"]))
+    reach = cast(Tensor, head.reach).double() / fx.U_MAX
+    weight, bias = _float(source["dw"], 1 / fx.ACT, reach)
+    weight[:, :, 2, 2] -= 1
+    head.dw.weight.copy_(weight)
+    cast(Tensor, head.dw.bias).copy_(bias)
+    weight, bias = _float(source["a"], 1.0, 1 / fx.HIDDEN)
+    head.a.weight.copy_(weight / reach[None, :, None, None])
     cast(Tensor, head.a.bias).copy_(bias)
-    for conv, (weight, bias) in (
-        (head.dw, _unfill(source.dw, act, reach)),
-        (head.b, _unfill(source.b, act, act)),
-    ):
-        conv.weight.copy_(weight)
-        cast(Tensor, conv.bias).copy_(bias)
-    unit = torch.tensor([1 / fx.CENTRE] * size + [1 / fx.SCALE] * size, dtype=torch.float64)
-    weight, bias = _unfill(source.o, act, unit)
+    weight, bias = _float(source["b"], 1 / fx.HIDDEN, 1 / fx.HIDDEN)
+    head.b.weight.copy_(weight)
+    cast(Tensor, head.b.bias).copy_(bias)
+    weight, bias = _float(source["o"], 1 / fx.HIDDEN, _units(size, int(integer.shift[group])))
     bias[size:] -= fx.SCALE_SHIFT
     head.o.weight.zero_()  # its last third is not used
     head.o.weight[: 2 * size].copy_(weight)
@@ -127,19 +132,17 @@ def restore_context(integer: IntegerContext, context: Context) -> None:
         integer: of shipped weights, say.
         context: of the same configuration; changed in place.
     """
-    dl = integer.slope.double() / (math.log(2) / STEP_CODES * fx.STATE * 65536)
-    base = integer.base.double() / fx.STATE + dl * math.log(STEP_MIDDLE)
+    tensors = {k: torch.from_numpy(integer.tensors[k]).double() for k in ("base", "slope")}
+    dl = tensors["slope"] / (math.log(2) / STEP_CODES * fx.STATE * 65536)
+    base = tensors["base"] / fx.STATE + dl * math.log(STEP_MIDDLE)
     context.dl.copy_(dl[None, :, None, None])
     context.base.copy_(base[None, :, None, None])
-    for index, group in enumerate(GROUPS):
-        source = cast(IntegerConv, integer.emb[index])
-        emb = cast(nn.Conv2d, context.emb[index])
-        emb.weight.copy_(_unfill(source, 1 / fx.COMPAND, 1 / fx.STATE)[0])
-        pos = cast(Tensor, getattr(integer, f"pos{index}")).double() / fx.STATE
-        context.pos[index].copy_(pos[:, :, None, None])
-        _restore_head(
-            cast(IntegerHead, integer.heads[index]), cast(Head, context.heads[index]), group.size
-        )
+    for g in range(len(GROUPS)):
+        emb = cast(nn.Conv2d, context.emb[g])
+        emb.weight.copy_(_float(integer.emb[g], 1 / fx.COMPAND, 1 / fx.STATE)[0])
+        pos = torch.from_numpy(integer.tensors[f"pos{g}"]).double() / fx.STATE
+        context.pos[g].copy_(pos[:, :, None, None])
+        _restore_head(integer, g, cast(Head, context.heads[g]))
 
 
 @torch.no_grad()

@@ -13,7 +13,9 @@ from bitcodec.models.ladder.config import LadderConfig
 from bitcodec.models.ladder.context_float import Context
 from bitcodec.models.ladder.model import LadderModel
 from bitcodec.models.ladder.quantize import calibrate, export_context, restore_context
+from bitcodec.models.ladder.ranges import measure_ranges
 from bitcodec.models.ladder.transform import PixelDown, Transform
+from bitcodec.models.torch_model import TorchModel
 
 
 class LadderFloatModel(LadderModel):
@@ -23,9 +25,16 @@ class LadderFloatModel(LadderModel):
 
     def __init__(self, config: LadderConfig | None = None) -> None:
         super().__init__(config)
-        del self.context
         self.transform = Transform(self.config)
         self.estimator = Context(self.config)
+
+    def stored(self) -> dict[str, Tensor]:
+        """All parameters."""
+        return dict(self.state_dict())
+
+    def take_stored(self, tensors: dict[str, Tensor]) -> None:
+        """See :class:`TorchModel`."""
+        TorchModel.take_stored(self, tensors)
 
     def check(self) -> None:
         """Nothing: its context model is no integers yet."""
@@ -64,16 +73,17 @@ class LadderFloatModel(LadderModel):
         Args:
             pictures: uint8 (H, W, 3), each at least 64 pixels both ways.
         """
-        device, batches = self.transform.log_gains.device, []
+        device, pixels = self.transform.log_gains.device, []
         for index, rgb in enumerate(pictures):
             h, w = (min(256, edge // 16 * 16) for edge in rgb.shape[:2])
             x = torch.from_numpy(rgb[:h, :w].copy()).permute(2, 0, 1)[None].float()
-            step = torch.full((1, 1, 1, 1), (8.0, 20.0, 48.0, 120.0)[index % 4])
-            x, step = x.to(device), step.to(device)
-            batches.append((torch.floor(self.transform.analyze(x, step) + 0.5), step))
+            step = (4.0, 8.0, 20.0, 48.0, 120.0, 240.0)[index % 6]
+            pixels.append((x.to(device), torch.full((1, 1, 1, 1), step, device=device)))
+        batches = [(torch.round(self.transform.analyze(x, step)), step) for x, step in pixels]
         calibrate(self.estimator, batches)
         out = LadderModel(self.config)
         out.transform.load_state_dict(self.transform.state_dict())
         out.context = export_context(copy.deepcopy(self.estimator).cpu())
+        out.ranges = measure_ranges(self.transform, pixels)
         out.eval().requires_grad_(False)
         return out if device.type == "cpu" else out.place(device)

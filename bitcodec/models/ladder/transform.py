@@ -29,11 +29,11 @@ from torch.nn import functional as F
 
 from bitcodec.models.ladder.channels import CHANNELS, colour_of_channels, frequency_of_channels
 from bitcodec.models.ladder.config import LadderConfig
+from bitcodec.models.ladder.steps import STEP_MIDDLE
 from bitcodec.models.layers.halo import NO_HALO, Halo, crop_halo
 from bitcodec.models.layers.residual_block import DepthwiseBlock
 from bitcodec.models.layers.stored_names import keep_stored_names
 
-STEP_MIDDLE = 48.0  #: the step at which the step input of the networks is 0
 UP_REACH = (2, 2)  #: latents that the pixel path of g_s reads around its own, at stride 8 and at 4
 
 
@@ -106,6 +106,11 @@ def _zero(conv: nn.Conv2d) -> nn.Conv2d:
     return conv
 
 
+def _taps(*names: str) -> nn.ModuleDict:
+    """Where a hook may watch, or change, what passes between layers."""
+    return nn.ModuleDict({name: nn.Identity() for name in names})
+
+
 def _trunk(width: int, count: int, relu: bool = False) -> nn.Sequential:
     """Coefficients and the step's plane to ``width`` channels, blocks, back to coefficients."""
     blocks = (DepthwiseBlock(width, std=1e-3, relu=relu) for _ in range(count))
@@ -163,6 +168,7 @@ class PixelUp(nn.Module):
         self.inp = nn.Conv2d(48, at4, 3, padding=1)
         self.body = nn.Sequential(ResidualConv(at4), ResidualConv(at4), ResidualConv(at4))
         self.out = _zero(nn.Conv2d(at4, 48, 3, padding=1))
+        self.taps = _taps("inp", "sum")
 
     def forward(self, h: Tensor, x1: Tensor, halo: Halo = NO_HALO) -> Tensor:
         """The correction of x1; both are pixel-unshuffled, (N, 48, 4 h, 4 w).
@@ -172,8 +178,8 @@ class PixelUp(nn.Module):
         """
         far, near = halo.at_most(sum(UP_REACH)), halo.at_most(UP_REACH[1])
         at8 = self.u8(crop_halo(h, halo, far, 1))
-        x1 = F.conv2d(x1, self.inp.weight / 128, self.inp.bias, padding=1)
-        at4 = self.u4(crop_halo(at8, far, near, 2)) + x1
+        seen = self.taps["inp"](F.conv2d(x1, self.inp.weight / 128, self.inp.bias, padding=1))
+        at4 = self.taps["sum"](self.u4(crop_halo(at8, far, near, 2)) + seen)
         out: Tensor = self.out(self.body(at4))
         return crop_halo(out, near, NO_HALO, 4)
 
@@ -211,6 +217,7 @@ class Transform(nn.Module):
         self.analysis_trunk = _trunk(c.width, c.blocks)
         self.synthesis_trunk = _trunk(c.width, c.blocks, relu=c.gain_terms > 1)
         self.down, self.up = PixelDown(c), PixelUp(c)
+        self.taps = _taps("fa0", "fa_sum", "fs0", "x1")
         names = {
             "analysis_kernels": "wa",
             "synthesis_kernels": "ws",
@@ -242,7 +249,8 @@ class Transform(nn.Module):
         y0 = blocks_to_latents(x - 128, self.analysis_kernels) / step
         with self._fast(x):
             h = _enter(cast(nn.Conv2d, self.analysis_trunk[0]), torch.asinh(y0), step)
-            correction = self.analysis_trunk[1:](h + self.down((x - 128) / 64))
+            h = self.taps["fa_sum"](self.taps["fa0"](h) + self.down((x - 128) / 64))
+            correction = self.analysis_trunk[1:](h)
         y: Tensor = y0 * torch.exp(self.log_gain(step)) + correction.float()
         return y
 
@@ -268,9 +276,8 @@ class Transform(nn.Module):
         """
         near = halo.at_most(UP_REACH[1])
         with self._fast(q):
-            h = self.synthesis_trunk[1:-1](
-                _enter(cast(nn.Conv2d, self.synthesis_trunk[0]), torch.asinh(q), step)
-            )
+            h = _enter(cast(nn.Conv2d, self.synthesis_trunk[0]), torch.asinh(q), step)
+            h = self.synthesis_trunk[1:-1](self.taps["fs0"](h))
             correction = self.synthesis_trunk[-1](crop_halo(h, halo, near, 1))
         gain = torch.exp(-self.log_gain(step))
         if len(self.log_gains) > 1:
@@ -280,6 +287,7 @@ class Transform(nn.Module):
         one = step.numel() == 1
         kernels = self.synthesis_kernels * step[0] if one else self.synthesis_kernels
         x1 = latents_to_unshuffled4(y_hat if one else y_hat * step, kernels)
+        x1 = self.taps["x1"](x1)
         with self._fast(q):
             correction = self.up(h, x1, halo)
         return crop_halo(x1, near, NO_HALO, 4), correction

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple, TypeVar
 
-from torch import Tensor
+if TYPE_CHECKING:
+    import numpy as np
+    from torch import Tensor
+
+A = TypeVar("A", "np.ndarray", "Tensor")
 
 
 class Halo(NamedTuple):
@@ -23,7 +27,7 @@ class Halo(NamedTuple):
 NO_HALO = Halo()
 
 
-def crop_halo(x: Tensor, now: Halo, wanted: Halo, per_latent: int) -> Tensor:
+def crop_halo(x: A, now: Halo, wanted: Halo, per_latent: int) -> A:
     """Cut x (N, C, H, W), of ``per_latent`` positions a latent each way, to a narrower halo.
 
     A view; x itself where there is nothing to cut.

@@ -11,7 +11,7 @@ from typing import Any
 
 from torch import nn
 
-__all__ = ["keep_stored_names"]
+__all__ = ["keep_stored_names", "stored_name"]
 
 
 def keep_stored_names(module: nn.Module, names: Mapping[str, str]) -> None:
@@ -29,8 +29,16 @@ def keep_stored_names(module: nn.Module, names: Mapping[str, str]) -> None:
     def load(_: nn.Module, state: dict[str, Any], prefix: str, *rest: Any) -> None:
         _rename(state, prefix, back)
 
+    module.stored_names = dict(names)  # type: ignore[assignment]
     module.register_state_dict_post_hook(save)  # type: ignore[no-untyped-call]
     module.register_load_state_dict_pre_hook(load)  # type: ignore[no-untyped-call]
+
+
+def stored_name(module: nn.Module, name: str) -> str:
+    """The name in files of something inside a module, by its name in the program."""
+    names: Mapping[str, str] = getattr(module, "stored_names", {})
+    head, dot, rest = name.partition(".")
+    return names.get(head, head) + dot + rest
 
 
 def _rename(state: dict[str, Any], prefix: str, names: Mapping[str, str]) -> None:

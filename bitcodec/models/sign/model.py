@@ -24,7 +24,7 @@ from bitcodec.entropy.packed import pack, unpack
 from bitcodec.errors import ContainerError
 from bitcodec.format.header import Coder
 from bitcodec.format.tiling import STRIDE
-from bitcodec.models.base import BLOCK, Model
+from bitcodec.models.base import BLOCK
 from bitcodec.models.layers.halo import NO_HALO, Halo, crop_halo
 from bitcodec.models.layers.residual_block import DepthwiseBlock
 from bitcodec.models.layers.stored_names import keep_stored_names
@@ -32,6 +32,7 @@ from bitcodec.models.pinned import pinned
 from bitcodec.models.sign.binarize import binarize
 from bitcodec.models.sign.config import Activation, Rule, SignConfig
 from bitcodec.models.sign.residual_binarization import Refinement
+from bitcodec.models.torch_model import TorchModel
 
 
 class GDN1(nn.Module):
@@ -102,7 +103,7 @@ def _pixels(x: Tensor) -> np.ndarray:
     return (x[0].clamp(0, 1) * 255).round().to(torch.uint8).permute(1, 2, 0).cpu().numpy()
 
 
-class SignModel(Model):
+class SignModel(TorchModel):
     """g_a, sign, g_s.
 
     ::

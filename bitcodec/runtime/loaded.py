@@ -7,16 +7,21 @@ import re
 from functools import lru_cache
 from pathlib import Path
 
-import torch
-
 from bitcodec.errors import BitcodecError, OptionError, shown
 from bitcodec.files import is_path
 from bitcodec.models import registry
 from bitcodec.models.base import Model
-from bitcodec.models.pinned import fork_safe_lock
-from bitcodec.models.weights import load_weights
+from bitcodec.models.fork_safe import fork_safe_lock
+from bitcodec.models.weights_file import Stored, read_weights
 
-__all__ = ["cached_model", "check_device", "load_model", "loaded_model", "pick_device"]
+__all__ = [
+    "cached_model",
+    "check_device",
+    "load_model",
+    "loaded_model",
+    "open_model",
+    "pick_device",
+]
 
 
 def load_model(name_or_path: str | os.PathLike[str], *, device: str = "auto") -> Model:
@@ -32,7 +37,7 @@ def load_model(name_or_path: str | os.PathLike[str], *, device: str = "auto") ->
         BitcodecError: the device is not there.
         OptionError: there is no such kind of device.
     """
-    return load_weights(registry.find_by_name(name_or_path).path, device=pick_device(device))
+    return open_model(registry.find_by_name(name_or_path).path, pick_device(device))
 
 
 def cached_model(model: str | bytes | None, device: str = "auto") -> Model:
@@ -60,17 +65,14 @@ _loading = fork_safe_lock()
 
 @lru_cache(maxsize=4)
 def _load(path: Path, model_id: bytes, device: str) -> Model:
-    return load_weights(path, device=device)
+    return open_model(path, device)
 
 
 def pick_device(device: str) -> str:
     """ "cpu", "cuda" or "cuda:1" for what :func:`load_model` takes; raises what it does."""
     check_device(device)
-    if device == "cpu":
-        return device
-    # CUDA does not work in a child of a process that has used it.
-    count = 0 if torch.cuda._is_in_bad_fork() else torch.cuda.device_count()
-    if device == "auto":
+    count = 0 if device == "cpu" else _cuda_devices()
+    if device in ("auto", "cpu"):
         return "cuda" if count else "cpu"
     if int(device.partition(":")[2] or 0) >= count:
         raise BitcodecError(f"no CUDA device {device} here, or not after a fork")
@@ -93,3 +95,40 @@ def check_device(value: object) -> str:
     if not isinstance(value, str) or not re.fullmatch(r"auto|cpu|cuda(:\d{1,3})?", value):
         raise OptionError(f"unknown device {shown(value)} (one of auto, cpu, cuda, cuda:0, ...)")
     return value
+
+
+def _cuda_devices() -> int:
+    """How many GPUs torch can use; without a driver torch is not even asked."""
+    if not any(map(Path.exists, map(Path, ("/dev/nvidiactl", "/dev/dxg")))):
+        return 0
+    try:
+        import torch
+    except ImportError:
+        return 0
+    # CUDA does not work in a child of a process that has used it.
+    return 0 if torch.cuda._is_in_bad_fork() else torch.cuda.device_count()
+
+
+def open_model(path: Path, device: str) -> Model:
+    """The model of a weights file, in ONNX Runtime or in torch.
+
+    Raises:
+        WeightsError: the file cannot be read, is not one of ours, or its id is wrong.
+        BitcodecError: the model needs torch, and there is none.
+    """
+    stored = read_weights(path)
+    if device == "cpu" and stored.family == "ladder" and stored.part("ranges."):
+        from bitcodec.runtime.onnx_ladder import OnnxLadder
+
+        return OnnxLadder(stored)
+    return _in_torch(stored, device)
+
+
+def _in_torch(stored: Stored, device: str) -> Model:
+    try:
+        from bitcodec.models.weights import torch_model
+    except ImportError as error:
+        if error.name != "torch":
+            raise
+        raise BitcodecError(f"{stored.path.stem} needs torch (pip install torch)") from error
+    return torch_model(stored, device)

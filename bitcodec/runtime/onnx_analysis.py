@@ -1,0 +1,129 @@
+"""The analysis of `ladder` in ONNX Runtime: see :mod:`bitcodec.models.ladder.transform`."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+
+from bitcodec.models.ladder.channels import CHANNELS
+from bitcodec.models.ladder.config import LadderConfig
+from bitcodec.models.ladder.quantized import Activation, Quantizer, split_matrix
+from bitcodec.models.ladder.steps import STEP_MIDDLE, step_of_code
+from bitcodec.runtime.onnx_file import Graph
+from bitcodec.runtime.onnx_layers import Builder, Order, Value, product, shuffled
+from bitcodec.runtime.onnx_session import LazySession
+
+__all__ = ["OnnxAnalysis"]
+
+_ENTER = Activation.of(127 / 14)  #: asinh of latents, up to 9
+_PIXELS = Activation.of(127 / 64)  #: what the pixel path reads: (x - 128) / 64
+
+
+class OnnxAnalysis:
+    """Pixels to latents; threads may share one.
+
+    Args:
+        config: of the model.
+        quantizer: of its transform.
+        threads: that one call may use.
+    """
+
+    def __init__(self, config: LadderConfig, quantizer: Quantizer, threads: int) -> None:
+        self.config, self.of = config, quantizer
+        self._first = LazySession(self._block_graph, threads)
+        self._rest = LazySession(self._graph, threads)
+
+    def __call__(self, rgb: np.ndarray, rate: int) -> np.ndarray:
+        """As :meth:`Model.analyze`."""
+        step = step_of_code(rate)
+        tall, wide = (edge // 16 for edge in rgb.shape[:2])
+        rows = rgb.reshape(tall, 16, wide, 48).transpose(0, 2, 1, 3).reshape(-1, 768)
+        y0: np.ndarray = self._first.run({"rows": rows, "step": np.array(step, np.float32)})[0]
+        companded = np.rint(np.arcsinh(y0) * np.float32(1 / _ENTER.unit))
+        at4, at8 = self.config.pixels
+        feed = {
+            "y0": y0,
+            "gain": np.exp(self.of.log_gain(step)),
+            "companded": (companded.clip(-127, 127) + 128).astype(np.uint8),
+            "enter_bias": self._enter_bias(step),
+            "pixels": rgb.reshape(4 * tall, 4, 4 * wide, 4, 3),
+            "fours": np.array([1, 4 * tall, 4 * wide, 48]),
+            "squares0": np.array([1, 2 * tall, 2, 2 * wide, 2, at4]),
+            "halved0": np.array([1, 2 * tall, 2 * wide, 4 * at4]),
+            "squares1": np.array([1, tall, 2, wide, 2, at8]),
+            "halved1": np.array([1, tall, wide, 4 * at8]),
+            "size16": np.array([1, tall, wide, self.config.width]),
+        }
+        y: np.ndarray = self._rest.run(feed)[0]
+        return np.asarray(y.reshape(tall, wide, CHANNELS).transpose(2, 0, 1))
+
+    def _block_graph(self) -> bytes:
+        """Pixels of blocks, uint8 (n, 768), to y0: float32 (n, 768)."""
+        g = Graph()
+        rows = g.input("rows", "uint8", ["n", 768])
+        kernels = self.of.array("wa").transpose(0, 2, 3, 1).reshape(CHANNELS, -1).T
+        high, low, scale = split_matrix(np.ascontiguousarray(kernels))
+        y = g.node(
+            "Add",
+            product(g, rows, g.constant(high), g.constant(scale), 128),
+            product(g, rows, g.constant(low), g.constant(scale / np.float32(128)), 128),
+        )
+        g.output(g.node("Div", y, g.input("step", "float32", [])), "y0", "float32", ["n", CHANNELS])
+        return g.serialize()
+
+    def _down_names(self) -> list[str]:
+        """The three convolutions of the pixel path that are not in residual blocks."""
+        at4, at8 = self.config.down
+        return [f"down.d4.{n}" for n in (0, at4 + 2, at4 + at8 + 4)]
+
+    def _enter_bias(self, step: float) -> np.ndarray:
+        """The biases that meet at the trunk's start, and the plane of the step."""
+        plane = self.of.array("fa.0.weight")[:, -1, 0, 0] * math.log(step / STEP_MIDDLE)
+        down = self.of.array(self._down_names()[-1] + ".bias")
+        return np.asarray(self.of.array("fa.0.bias") + plane + down, np.float32)
+
+    def _graph(self) -> bytes:
+        g = Graph()
+        b = Builder(g, self.of)
+        width = self.config.width
+        y0 = g.input("y0", "float32", ["n", CHANNELS])
+        x = Value(g.input("companded", "uint8", ["n", CHANNELS]), _ENTER)
+        h = b.dense(x, self.of.array("fa.0.weight")[:, :-1, 0, 0])
+        h = g.node("Add", h, g.input("enter_bias", "float32", [width]))
+        h = g.node("Add", h, self._down(g, b))
+        size16, before = g.input("size16", "int64", [4]), "taps.fa_sum"
+        for n in range(self.config.blocks):
+            h = b.block(h, f"fa.{n + 1}", self.of.range(before), size16)
+            before = f"fa.{n + 1}"
+        last = f"fa.{self.config.blocks + 1}."
+        features = b.quantize_rows(h, self.of.range(before))
+        more = b.dense(features, self.of.array(last + "weight")[:, :, 0, 0])
+        y = g.node("Mul", y0, g.input("gain", "float32", [CHANNELS]))
+        y = g.node("Add", g.node("Add", y, more), g.constant(self.of.array(last + "bias")))
+        g.output(y, "y", "float32", ["n", CHANNELS])
+        return g.serialize()
+
+    def _down(self, g: Graph, b: Builder) -> str:
+        """The pixel path, but for its last bias: float32 (n, width)."""
+        at4, at8 = self.config.pixels
+        x = g.node(
+            "Transpose", g.input("pixels", "uint8", ["y", 4, "x", 4, 3]), perm=[0, 2, 4, 1, 3]
+        )
+        d = Value(g.node("Reshape", x, g.input("fours", "int64", [4])), _PIXELS)
+        at, names = 0, self._down_names()
+        for section, channels in enumerate((0, at4, at8)):
+            own = range(at + 1, at + 1 + (*self.config.down, 0)[section])
+            order = Order(inputs=shuffled(channels)) if section else None
+            parts = [f"down.d4.{n}{part}" for n in own for part in ("", ".f.2")]
+            if section == 2:
+                weight = self.of.array(names[2] + ".weight")[:, shuffled(at8), 0, 0]
+                return b.dense(Value(b.rows(d.name, 4 * at8), d.how), weight)
+            shared = self.of.shared(names[section], *parts)
+            d = b.conv(d, names[section], b.into(names[section], shared), order)
+            for n in own:
+                d = b.residual(d, f"down.d4.{n}")
+            squares = g.input(f"squares{section}", "int64", [6])
+            d = b.unshuffle(d, squares, g.input(f"halved{section}", "int64", [4]))
+            at += len(own) + 2
+        raise AssertionError

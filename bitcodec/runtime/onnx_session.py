@@ -1,0 +1,122 @@
+"""Sessions of ONNX Runtime: one way to make them, and a self-test before the first."""
+
+from __future__ import annotations
+
+import functools
+import os
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import numpy as np
+import onnxruntime
+
+from bitcodec.errors import BitcodecError
+from bitcodec.models.fork_safe import fork_safe_lock
+from bitcodec.runtime.onnx_file import MICROSOFT, Graph
+from bitcodec.runtime.operators import conv
+
+__all__ = ["THREADS", "LazySession", "adds_in_16_bits", "threads"]
+
+THREADS = "BITCODEC_THREADS"  #: environment variable
+Session = Any  # onnxruntime has no types
+
+
+def threads() -> int:
+    """Threads that one picture may use: ``BITCODEC_THREADS``, else one a core."""
+    named = os.environ.get(THREADS, "")
+    if named.isdigit() and int(named) > 0:
+        return int(named)
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
+class LazySession:
+    """A session that is made when it is first used; threads may share one.
+
+    In a child of ``os.fork`` it is made anew, and has one thread: those of the parent's stayed
+    there, and would be waited for.
+
+    Args:
+        graph: makes the model, as :meth:`Graph.serialize` gives it.
+        count: threads.
+    """
+
+    def __init__(self, graph: Callable[[], bytes], count: int = 1) -> None:
+        self._graph, self._count = graph, count
+        self._session: Session | None = None
+        self._process = os.getpid()
+        self._making = fork_safe_lock()
+
+    def run(self, feed: Mapping[str, np.ndarray]) -> list[np.ndarray]:
+        """The outputs for inputs by name."""
+        with self._making:
+            forked = self._process != os.getpid()
+            if self._session is None or forked:
+                _self_test()
+                self._session = _open(self._graph(), 1 if forked else self._count)
+                self._process, self._count = os.getpid(), 1 if forked else self._count
+            session = self._session
+        out: list[np.ndarray] = session.run(None, feed)
+        return out
+
+
+def _open(model: bytes, count: int) -> Session:
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = count
+    options.inter_op_num_threads = 1
+    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+    # Graphs say what they mean: nothing is to be fused into what might round otherwise.
+    options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
+    options.log_severity_level = 3
+    return onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
+
+
+@functools.cache
+def adds_in_16_bits() -> bool:
+    """Whether sums of two products of an unsigned and a signed byte are cut to 16 bits here.
+
+    That is so with AVX2 but without VNNI. There the context model's layers stay within 16 bits;
+    the transform's, whose weights have all 8 bits, must not use such products.
+    """
+    x = np.full((1, 1, 4, 64), 255, np.uint8)
+    weight, zero = np.full((64, 64, 1, 1), 127, np.int8), np.zeros(64, np.int32)
+    graph = Graph()
+    name = graph.input("x", "uint8", [1, "h", "w", 64])
+    out = conv(graph, name, weight, zero, np.full(64, 2.0**-14, np.float32))
+    graph.output(out, "out", "uint8", [1, "h", "w", 64])
+    found = _open(graph.serialize(), 1).run(None, {"x": x})[0]
+    return not np.array_equal(found, np.full((1, 1, 4, 64), round(255 * 127 * 64 / 2**14)))
+
+
+@functools.cache
+def _self_test() -> None:
+    """BitcodecError unless integers come out as the format says, at the extremes too.
+
+    A library or processor that adds products in 16 bits, or rounds otherwise, is found here and
+    not by wrong pictures.
+    """
+    rng = np.random.default_rng(0)
+    x = rng.integers(0, 256, (1, 4, 6, 32)).astype(np.uint8)
+    x[0, 0], x[0, 1] = 255, 0
+    weight = rng.integers(-64, 65, (48, 32, 1, 1)).astype(np.int8)
+    weight[0], weight[1] = 64, -64
+    bias = rng.integers(-5000, 5001, 48).astype(np.int32)
+    scale = np.exp2(rng.integers(-12, -5, 48)).astype(np.float32)  # so that halves occur
+    scale[::3] *= np.float32(1.1)
+    graph = Graph()
+    name = graph.input("x", "uint8", [1, "h", "w", 32])
+    graph.output(conv(graph, name, weight, bias, scale, 64, 7), "conv", "uint8", [1, "h", "w", 48])
+    rows = graph.node("Reshape", name, graph.constant(np.array([-1, 32], np.int64)))
+    matrix = graph.constant(np.ascontiguousarray(weight[:, :, 0, 0].T))
+    some = (graph.constant(1.0), graph.constant(scale), graph.constant(np.uint8(128)))
+    product = graph.node("MatMulIntegerToFloat", rows, matrix, *some, domain=MICROSOFT)
+    graph.output(graph.node("Round", product), "product", "float32", ["n", 48])
+    found = _open(graph.serialize(), 1).run(None, {"x": x})
+    exact = x.astype(np.int64)[0] @ weight[:, :, 0, 0].T.astype(np.int64)
+    sums = exact - 64 * weight[:, :, 0, 0].sum(1, dtype=np.int64) + bias
+    expected = (np.rint(sums.astype(np.float32) * scale) + 7).clip(0, 255)
+    shifted = exact - 128 * weight[:, :, 0, 0].sum(1, dtype=np.int64)
+    wanted = np.rint(shifted.astype(np.float32) * scale).reshape(-1, 48)
+    if not (np.array_equal(found[0][0], expected) and np.array_equal(found[1], wanted)):
+        raise BitcodecError("ONNX Runtime computes other integers than it should on this machine")

@@ -1,0 +1,241 @@
+"""The synthesis of `ladder` in ONNX Runtime: see :mod:`bitcodec.models.ladder.transform`.
+
+Blocks are bytes through int8 layers. The block transform reads the latents themselves, and pixels
+must not show its rounding: its kernels have two times 7 bits, and latents beyond 127 the rest of
+them in float32.
+"""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+
+from bitcodec.models.ladder.channels import CHANNELS
+from bitcodec.models.ladder.config import LadderConfig
+from bitcodec.models.ladder.quantized import Activation, Quantizer, byte_matrix, split_matrix
+from bitcodec.models.ladder.steps import STEP_MIDDLE, step_of_code
+from bitcodec.models.layers import fixed_point as fx
+from bitcodec.models.layers.halo import NO_HALO, Halo, crop_halo
+from bitcodec.runtime.onnx_file import Graph
+from bitcodec.runtime.onnx_layers import Builder, Order, Value, product, shuffled
+from bitcodec.runtime.onnx_session import LazySession
+
+__all__ = ["OnnxSynthesis"]
+
+_REACH = (2, 2)  #: latents that the pixel path reads around its own, at stride 8 and at 4
+_ENTER = Activation.of(127 / 16)  #: companded latents
+_BYTE = 127  #: largest magnitude of a byte
+
+
+class OnnxSynthesis:
+    """Quantised latents to pixels; threads may share one.
+
+    Args:
+        config: of the model.
+        quantizer: of its transform.
+        threads: that one call may use.
+    """
+
+    def __init__(self, config: LadderConfig, quantizer: Quantizer, threads: int) -> None:
+        self.config, self.of = config, quantizer
+        self.kernels = _unshuffled(quantizer.array("ws"))
+        self.compander = _compander()
+        self._session = LazySession(self._graph, threads)
+        self._gained: tuple[float, dict[str, np.ndarray]] | None = None
+
+    def __call__(self, latents: np.ndarray, rate: int, halo: Halo = NO_HALO) -> np.ndarray:
+        """As :meth:`Model.synthesize_pixels`."""
+        step = step_of_code(rate)
+        far, near = halo.at_most(sum(_REACH)), halo.at_most(_REACH[1])
+        q = np.ascontiguousarray(latents.transpose(1, 2, 0))
+        inner = crop_halo(latents, halo, near, 1).transpose(1, 2, 0)
+        tall, wide = inner.shape[:2]
+        at4, at8 = self.config.pixels
+        h8, w8 = tall + _tall(far) - _tall(near), wide + _wide(far) - _wide(near)
+        feed = {
+            "companded": self.compander.take(q.view(np.uint16)).reshape(-1, CHANNELS),
+            "size16": np.array([1, *q.shape[:2], self.config.width]),
+            "size8": np.array([1, 2 * h8, 2 * w8, at8]),
+            "size4": np.array([1, 4 * tall, 4 * wide, at4]),
+            "blocks": np.array([1, tall, wide, 4, 4, 48]),
+            "fours": np.array([1, 4 * tall, 4 * wide, 48]),
+            "size": np.array([16 * tall, 16 * wide, 3]),
+            **self._of_latents(inner.reshape(-1, CHANNELS), step),
+            **self._of_step(step),
+            **_limits("far", halo, far, 1),
+            **_limits("near", far, near, 1),
+            **_limits("near8", far, near, 2),
+        }
+        out: np.ndarray = self._session.run(feed)[0]
+        return np.ascontiguousarray(_cropped(out, near))
+
+    def _of_latents(self, rows: np.ndarray, step: float) -> dict[str, np.ndarray]:
+        """Latents (n, 768) as bytes, and the rest of those that are none."""
+        feed = {"bytes": (rows.clip(-_BYTE, _BYTE) + 128).astype(np.uint8)}
+        which = np.flatnonzero((rows.max(0) > _BYTE) | (rows.min(0) < -_BYTE))
+        which = which if len(which) else np.zeros(1, np.int64)
+        some = rows[:, which].astype(np.float32)
+        gain = self._gain(step)[which, None]
+        return {
+            **feed,
+            "rest": some - some.clip(-_BYTE, _BYTE),
+            "rest_kernels": gain * self.kernels[which],
+        }
+
+    def _gain(self, step: float) -> np.ndarray:
+        """What latents are multiplied by, (768,) float32; the step is in it."""
+        return np.asarray(np.exp(-self.of.log_gain(step)) * step, np.float32)
+
+    def _of_step(self, step: float) -> dict[str, np.ndarray]:
+        """What does not change from call to call at one step; the last is kept."""
+        kept = self._gained
+        if kept is None or kept[0] != step:
+            gained = self._gain(step)[:, None] * self.kernels
+            high, low, scale = split_matrix(gained)
+            # Weights of the first release are corrected after the gain.
+            after = gained if self.config.gain_terms > 1 else self.kernels * np.float32(step)
+            last = f"fs.{self.config.blocks + 1}."
+            weight = self.of.array(last + "weight")[:, :, 0, 0].T
+            units = Activation.of(1.0, self._stages()[-1]).units[:, None]
+            leave, leave_scale = byte_matrix(units * (weight @ after), fx.SMALL_WEIGHT)
+            kept = (
+                step,
+                {
+                    "high": high,
+                    "low": low,
+                    "high_scale": scale,
+                    "low_scale": scale / np.float32(128),
+                    "leave": leave,
+                    "leave_scale": leave_scale,
+                    "leave_bias": self.of.array(last + "bias") @ after,
+                    "enter_bias": self._enter_bias(step),
+                    "unit": np.array(step * 128 / STEP_MIDDLE * self._out().unit, np.float32),
+                },
+            )
+            self._gained = kept
+        return kept[1]
+
+    def _enter_bias(self, step: float) -> np.ndarray:
+        """The first layer's bias with the plane of the step in it, the same everywhere."""
+        plane = self.of.array("fs.0.weight")[:, -1, 0, 0] * math.log(step / STEP_MIDDLE)
+        return np.asarray(self.of.array("fs.0.bias") + plane, np.float32)
+
+    def _stages(self) -> list[np.ndarray]:
+        """Ranges of the trunk's channels: before its blocks and after each."""
+        return [self.of.range(name) for name in ("taps.fs0", *self._blocks())]
+
+    def _blocks(self) -> list[str]:
+        return [f"fs.{n + 1}" for n in range(self.config.blocks)]
+
+    def _out(self) -> Activation:
+        return Activation.of(float(self.of.range("up.out").max()))
+
+    def _graph(self) -> bytes:
+        g = Graph()
+        b = Builder(g, self.of)
+        at4, at8 = self.config.pixels
+        width, stages = self.config.width, self._stages()
+        x = Value(g.input("companded", "uint8", ["l", CHANNELS]), _ENTER)
+        h = b.dense(x, self.of.array("fs.0.weight")[:, :-1, 0, 0])
+        h = g.node("Add", h, g.input("enter_bias", "float32", [width]))
+        size16 = g.input("size16", "int64", [4])
+        for name, ranges in zip(self._blocks(), stages[:-1], strict=True):
+            h = b.block(h, name, ranges, size16, relu=self.config.gain_terms > 1)
+        features = b.quantize_rows(h, stages[-1])
+        far = b.cut(Value(g.node("Reshape", features.name, size16), features.how), "far")
+        x1 = self._pixels(g, b, b.cut(far, "near"))
+        size8, size4 = (g.input(name, "int64", [4]) for name in ("size8", "size4"))
+        up = b.shuffle(self._wider(b, far, "up.u8.0", at8, self._at8()), size8, at8)
+        for n in (2, 3):
+            up = b.residual(up, f"up.u8.{n}")
+        shared = self._at4()
+        up = self._wider(b, b.cut(up, "near8"), "up.u4.0", at4, shared)
+        x1_bytes = b.quantize(x1, Activation.of(float(self.of.range("taps.x1").max())))
+        seen = b.conv(x1_bytes, "up.inp", b.into("up.taps.inp", shared), Order(gain=1 / 128))
+        up = b.add(b.shuffle(up, size4, at4), seen, "up.taps.sum")
+        for n in range(3):
+            up = b.residual(up, f"up.body.{n}")
+        zero, unit = g.constant(np.uint8(128)), g.input("unit", "float32", [])
+        more = g.node("DequantizeLinear", b.conv(up, "up.out", self._out()).name, unit, zero)
+        pixels = g.node("QuantizeLinear", g.node("Add", x1, more), g.constant(1.0), zero)
+        size = g.input("size", "int64", [3])
+        pixels = b.rearrange(pixels, [0, 0, 0, 3, 4, 4], [0, 1, 4, 2, 5, 3], size)
+        g.output(pixels, "pixels", "uint8", ["y", "x", 3])
+        return g.serialize()
+
+    def _at8(self) -> np.ndarray:
+        names = [f"up.u8.{n}{part}" for n in (2, 3) for part in ("", ".f.2")]
+        return np.asarray(np.maximum(self.of.shared(*names), self._narrow("up.u8.0")))
+
+    def _at4(self) -> np.ndarray:
+        names = [f"up.body.{n}{part}" for n in range(3) for part in ("", ".f.2")]
+        shared = self.of.shared("up.taps.inp", "up.taps.sum", *names)
+        return np.asarray(np.maximum(shared, self._narrow("up.u4.0")))
+
+    def _narrow(self, name: str) -> np.ndarray:
+        """Ranges after a shuffle of 2x2: each channel's is the largest of its four."""
+        return np.asarray(self.of.range(name).reshape(-1, 4).max(1))
+
+    def _wider(self, b: Builder, x: Value, name: str, channels: int, shared: np.ndarray) -> Value:
+        """A layer whose outputs are to be shuffled, its channels as (2, 2, C)."""
+        y = Activation.of(float((self._narrow(name) / shared).max()), shared).tiled(4)
+        return b.conv(x, name, y, Order(outputs=shuffled(channels)))
+
+    def _pixels(self, g: Graph, b: Builder, h: Value) -> str:
+        """The block transform of latents and of the trunk's features: (1, 4 h, 4 w, 48)."""
+        rows = g.input("bytes", "uint8", ["n", CHANNELS])
+        parts = [
+            product(g, rows, g.input(name, "int8", [CHANNELS, 768]), scale, 128)
+            for name in ("high", "low")
+            for scale in [g.input(name + "_scale", "float32", [768])]
+        ]
+        rest = g.input("rest", "float32", ["n", "m"])
+        parts.append(g.node("MatMul", rest, g.input("rest_kernels", "float32", ["m", 768])))
+        width = self.config.width
+        features = b.rows(h.name, width)
+        leave = g.input("leave", "int8", [width, 768])
+        scale = g.input("leave_scale", "float32", [768])
+        parts.append(product(g, features, leave, scale, h.how.zero))
+        parts.append(g.input("leave_bias", "float32", [768]))
+        x = parts[0]
+        for part in parts[1:]:
+            x = g.node("Add", x, part)
+        x = g.node("Reshape", x, g.input("blocks", "int64", [6]))
+        x = g.node("Transpose", x, perm=[0, 1, 3, 2, 4, 5])
+        return g.node("Reshape", x, g.input("fours", "int64", [4]))
+
+
+def _compander() -> np.ndarray:
+    """128 + round(16 asinh(q)), for q as an unsigned 16-bit number: uint8 (65536,)."""
+    q = np.arange(65536).astype(np.uint16).view(np.int16)
+    e = np.rint(np.arcsinh(q.astype(np.float32)) / _ENTER.unit)
+    return np.asarray(e.clip(-_BYTE, _BYTE) + 128, np.uint8)
+
+
+def _unshuffled(kernels: np.ndarray) -> np.ndarray:
+    """Kernels (C, 3, 16, 16) as rows (C, 768): by rows of fours, fours of a row, 48 channels."""
+    split = kernels.reshape(-1, 3, 4, 4, 4, 4).transpose(0, 2, 4, 1, 3, 5)
+    return np.ascontiguousarray(split.reshape(len(kernels), -1))
+
+
+def _tall(halo: Halo) -> int:
+    return halo.top + halo.bottom
+
+
+def _wide(halo: Halo) -> int:
+    return halo.left + halo.right
+
+
+def _limits(name: str, now: Halo, then: Halo, each: int) -> dict[str, np.ndarray]:
+    """What :meth:`Builder.cut` is fed, to cut to narrower halo, ``each`` a latent."""
+    left, top, right, bottom = (each * (a - b) for a, b in zip(now, then, strict=True))
+    last = np.iinfo(np.int64).max
+    ends = [-edge if edge else last for edge in (bottom, right)]
+    return {f"{name}_from": np.array([top, left]), f"{name}_to": np.array(ends)}
+
+
+def _cropped(pixels: np.ndarray, halo: Halo) -> np.ndarray:
+    """Pixels (H, W, 3) without halo of latents."""
+    left, top, right, bottom = (16 * m for m in halo)
+    return pixels[top : len(pixels) - bottom, left : pixels.shape[1] - right]

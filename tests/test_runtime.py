@@ -1,0 +1,192 @@
+"""The networks in ONNX Runtime: near to torch's, exact where they must be, and without torch."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import bitcodec
+from bitcodec.errors import BitcodecError, WeightsError
+from bitcodec.models.ladder.model import LadderModel
+from bitcodec.models.layers.halo import Halo
+from bitcodec.models.weights import load_weights, save_weights
+from bitcodec.picture.images import open_picture
+from bitcodec.picture.metrics import psnr
+from bitcodec.runtime import onnx_session
+from bitcodec.runtime.loaded import open_model
+from bitcodec.runtime.onnx_file import Graph
+from bitcodec.runtime.onnx_ladder import OnnxLadder
+
+ROOT = Path(__file__).parents[1]
+WEIGHTS, SAMPLE = ROOT / "weights" / "ladder.safetensors", ROOT / "samples" / "coffee.png"
+
+
+@pytest.fixture(scope="module")
+def shipped() -> OnnxLadder:
+    model = open_model(WEIGHTS, "cpu")
+    assert isinstance(model, OnnxLadder)
+    return model
+
+
+@pytest.fixture(scope="module")
+def in_torch() -> LadderModel:
+    model = load_weights(WEIGHTS)
+    assert isinstance(model, LadderModel)
+    model.transform.use_bfloat16 = False
+    return model
+
+
+@pytest.fixture(scope="module")
+def pixels() -> np.ndarray:
+    return np.ascontiguousarray(open_picture(str(SAMPLE)).rgb[96:288, 160:400])
+
+
+@pytest.mark.parametrize("quality", [15, 50, 85])
+def test_int8_costs_little(
+    quality: int, shipped: OnnxLadder, in_torch: LadderModel, pixels: np.ndarray
+) -> None:
+    rate = shipped.rate_for_quality(quality)
+    y = in_torch.analyze(pixels, rate)
+    assert np.abs(shipped.analyze(pixels, rate) - y).mean() < 0.02
+    q = np.round(y).astype(np.int16)
+    float_, int8 = (m.synthesize_pixels(q, rate) for m in (in_torch, shipped))
+    assert psnr(pixels, int8) > psnr(pixels, float_) - 0.2
+    assert psnr(float_, int8) > psnr(pixels, float_) + 8
+
+
+def test_the_block_transform_is_as_good_as_float32(
+    shipped: OnnxLadder, in_torch: LadderModel
+) -> None:
+    """Of latents that are large too: what only a byte were to hold would be far off."""
+    rng = np.random.default_rng(0)
+    q = np.zeros((768, 3, 4), np.int16)
+    q[:6] = rng.integers(-900, 901, (6, 3, 4))
+    rate = shipped.rates()[-1]
+    one, two = (m.synthesize_pixels(q, rate).astype(int) for m in (shipped, in_torch))
+    assert np.ptp(two) > 100
+    assert np.abs(one - two).mean() < 2
+
+
+def test_a_halo_changes_nothing(shipped: OnnxLadder, pixels: np.ndarray) -> None:
+    rate = shipped.rate_for_quality(50)
+    q = np.round(shipped.analyze(pixels, rate)).astype(np.int16)
+    whole = shipped.synthesize_pixels(q, rate)
+    for halo in (Halo(12, 0, 2, 0), Halo(1, 3, 0, 9), Halo(0, 0, 14, 11)):
+        left, top, right, bottom = (16 * edge for edge in halo)
+        inner = whole[top : len(whole) - bottom, left : whole.shape[1] - right]
+        assert np.array_equal(shipped.synthesize_pixels(q, rate, halo), inner)
+
+
+def test_weights_without_ranges_run_in_torch(tmp_path: Path, ladder_file: Path) -> None:
+    model = load_weights(ladder_file)
+    assert isinstance(model, LadderModel)
+    assert isinstance(open_model(ladder_file, "cpu"), OnnxLadder)
+    model.ranges = {}
+    save_weights(model, tmp_path / "plain.safetensors")
+    assert isinstance(open_model(tmp_path / "plain.safetensors", "cpu"), LadderModel)
+
+
+def test_a_missing_tensor_is_named(tmp_path: Path, ladder_file: Path) -> None:
+    model = load_weights(ladder_file)
+    assert isinstance(model, LadderModel)
+    del model.ranges["up.out"]
+    save_weights(model, tmp_path / "bad.safetensors")
+    bad = open_model(tmp_path / "bad.safetensors", "cpu")
+    with pytest.raises(WeightsError, match="ranges"):
+        bad.synthesize_pixels(np.zeros((768, 1, 1), np.int16), bad.rates()[0])
+
+
+def test_the_same_pixels_where_products_are_added_in_16_bits(
+    monkeypatch: pytest.MonkeyPatch, pixels: np.ndarray, shipped: OnnxLadder
+) -> None:
+    """There weights are unsigned, which is the same network."""
+    rate = shipped.rate_for_quality(50)
+    y = shipped.analyze(pixels, rate)
+    expected = shipped.synthesize_pixels(np.round(y).astype(np.int16), rate)
+    other_way = not onnx_session.adds_in_16_bits()
+    monkeypatch.setattr("bitcodec.runtime.onnx_layers.adds_in_16_bits", lambda: other_way)
+    other = open_model(WEIGHTS, "cpu")
+    assert np.abs(other.analyze(pixels, rate) - y).max() < 1e-3
+    found = other.synthesize_pixels(np.round(y).astype(np.int16), rate)
+    assert np.abs(found.astype(int) - expected).max() <= 1
+
+
+def test_a_library_that_computes_otherwise_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
+    real = onnx_session._open
+
+    class Wrong:
+        def __init__(self, session: object) -> None:
+            self.session = session
+
+        def run(self, *args: object) -> list[np.ndarray]:
+            out = self.session.run(*args)  # type: ignore[attr-defined]
+            out[0][0, 0, 0, 0] ^= 1
+            return list(out)
+
+    monkeypatch.setattr(onnx_session, "_open", lambda *args: Wrong(real(*args)))
+    with pytest.raises(BitcodecError, match="other integers"):
+        onnx_session._self_test.__wrapped__()
+
+
+def test_threads(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("BITCODEC_THREADS", "3")
+    assert onnx_session.threads() == 3
+    for wrong in ("", "0", "many"):
+        monkeypatch.setenv("BITCODEC_THREADS", wrong)
+        assert onnx_session.threads() >= 1
+
+
+def test_graphs_are_onnx() -> None:
+    """A graph of our own writing does what it says."""
+    graph = Graph()
+    x = graph.input("x", "float32", ["n", 3])
+    doubled = graph.node("Mul", x, graph.constant(2.0))
+    rows = graph.constant(np.array([2, 0], np.int64))
+    graph.output(graph.node("Gather", doubled, rows, axis=1), "y", "float32", ["n", 2])
+    session = onnx_session.LazySession(graph.serialize)
+    x_in = np.arange(6, dtype=np.float32).reshape(2, 3)
+    assert np.array_equal(session.run({"x": x_in})[0], 2 * x_in[:, [2, 0]])
+
+
+_WITHOUT_TORCH = """
+import sys
+
+class NoTorch:
+    def find_spec(self, name, path=None, target=None):
+        if name.partition(".")[0] == "torch":
+            raise ModuleNotFoundError("No module named 'torch'", name="torch")
+
+sys.meta_path.insert(0, NoTorch())
+import numpy as np
+import bitcodec
+weights, sign = sys.argv[1:]
+codec = bitcodec.Codec(bitcodec.load_model(weights), effort=5)
+picture = np.random.default_rng(0).integers(0, 256, (40, 50, 3)).astype(np.uint8)
+data = codec.encode(picture, quality=30)
+assert codec.decode_array(data).shape == picture.shape
+assert bitcodec.read_info(data).width == 50
+for attempt in (
+    lambda: bitcodec.encode(picture, model=codec.model, effort=8),
+    lambda: bitcodec.load_model(sign),
+):
+    try:
+        attempt()
+    except bitcodec.BitcodecError as error:
+        assert "torch" in str(error), error
+    else:
+        raise AssertionError
+sys.stdout.write(str(len(data)))
+"""
+
+
+def test_no_torch_is_needed(ladder_file: Path, tiny_weights: Path, tmp_path: Path) -> None:
+    command = [sys.executable, "-c", _WITHOUT_TORCH, str(ladder_file), str(tiny_weights)]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=100, cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    picture = np.random.default_rng(0).integers(0, 256, (40, 50, 3)).astype(np.uint8)
+    data = bitcodec.encode(picture, model=str(ladder_file), quality=30, device="cpu")
+    assert len(data) == int(done.stdout)
