@@ -19,7 +19,7 @@ import bitcodec
 import bitcodec.pillow
 from bitcodec import api
 from bitcodec.api import codec
-from bitcodec.models import loaded
+from bitcodec.runtime import loaded
 
 Draw = Callable[..., Image.Image]
 NAN, INF = float("nan"), float("inf")
@@ -49,7 +49,7 @@ def idle(monkeypatch: pytest.MonkeyPatch) -> None:
         raise AssertionError("work was begun")
 
     monkeypatch.setattr(codec, "open_picture", work)
-    monkeypatch.setattr(loaded, "load_weights", work)
+    monkeypatch.setattr(loaded, "read_weights", work)
     loaded._load.cache_clear()
 
 

@@ -8,9 +8,10 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from bitcodec.models.ladder.context_reference import make_exact
 
 import bitcodec
+from bitcodec.models.ladder.context_numpy import agrees
+from bitcodec.models.ladder.context_torch import TorchKernels
 from bitcodec.models.ladder.model import LadderModel
 from bitcodec.models.processor import has_bfloat16
 from bitcodec.runtime.loaded import load_model, pick_device
@@ -21,6 +22,7 @@ RGB = np.random.default_rng(0).integers(0, 256, (96, 112, 3), np.uint8)
 
 
 def cuda_devices(monkeypatch: pytest.MonkeyPatch, count: int, *, forked: bool = False) -> None:
+    monkeypatch.setattr("bitcodec.runtime.loaded._has_driver", lambda: count > 0)
     monkeypatch.setattr(torch.cuda, "device_count", lambda: count)
     monkeypatch.setattr(torch.cuda, "is_available", lambda: count > 0)
     monkeypatch.setattr(torch.cuda, "_is_in_bad_fork", lambda: forked)
@@ -75,18 +77,16 @@ def test_encoded_on_one_device_and_decoded_on_the_other(name: str) -> None:
     for there, back in (("cpu", "cuda"), ("cuda", "cpu")):
         data = bitcodec.encode(RGB, model=on[there], tile=64)
         pixels = [np.asarray(bitcodec.decode(data, model=on[p])).astype(int) for p in (there, back)]
-        assert np.abs(pixels[0] - pixels[1]).max() <= 1
+        # of ladder int8 there, floating point here; see the cost in docs/decisions.md
+        assert np.abs(pixels[0] - pixels[1]).mean() < (2 if name == "ladder" else 0.1)
 
 
 @pytest.mark.gpu
 def test_integers_of_a_gpu_are_those_of_the_reference() -> None:
-    """The context model stays on the CPU by itself; moved, it must give the same."""
+    """The context model runs on the CPU by itself; on a GPU it must give the same."""
     model = load_model("ladder", device="cuda")
     assert isinstance(model, LadderModel)
-    assert model.context.base.device.type == "cpu"
-    model.context.cuda()
-    make_exact(model.context)
-    assert model.context.dtype == torch.float32
+    assert agrees(model.context, TorchKernels(model.context, torch.device("cuda")))
 
 
 @pytest.mark.gpu

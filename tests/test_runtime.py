@@ -18,6 +18,7 @@ from bitcodec.picture.images import open_picture
 from bitcodec.picture.metrics import psnr
 from bitcodec.runtime import onnx_session
 from bitcodec.runtime.loaded import open_model
+from bitcodec.runtime.onnx_context import OnnxKernels
 from bitcodec.runtime.onnx_file import Graph
 from bitcodec.runtime.onnx_ladder import OnnxLadder
 
@@ -87,7 +88,9 @@ def test_weights_without_ranges_run_in_torch(tmp_path: Path, ladder_file: Path) 
     assert isinstance(open_model(ladder_file, "cpu"), OnnxLadder)
     model.ranges = {}
     save_weights(model, tmp_path / "plain.safetensors")
-    assert isinstance(open_model(tmp_path / "plain.safetensors", "cpu"), LadderModel)
+    plain = open_model(tmp_path / "plain.safetensors", "cpu")
+    assert isinstance(plain, LadderModel)
+    assert isinstance(plain.latent_coder().kernels, OnnxKernels)
 
 
 def test_a_missing_tensor_is_named(tmp_path: Path, ladder_file: Path) -> None:

@@ -97,9 +97,13 @@ def check_device(value: object) -> str:
     return value
 
 
+def _has_driver() -> bool:
+    return Path("/dev/nvidiactl").exists() or Path("/dev/dxg").exists()
+
+
 def _cuda_devices() -> int:
     """How many GPUs torch can use; without a driver torch is not even asked."""
-    if not any(map(Path.exists, map(Path, ("/dev/nvidiactl", "/dev/dxg")))):
+    if not _has_driver():
         return 0
     try:
         import torch
@@ -131,4 +135,11 @@ def _in_torch(stored: Stored, device: str) -> Model:
         if error.name != "torch":
             raise
         raise BitcodecError(f"{stored.path.stem} needs torch (pip install torch)") from error
-    return torch_model(stored, device)
+    model = torch_model(stored, device)
+    if stored.family == "ladder":
+        from bitcodec.models.ladder.coding import LadderCoding
+        from bitcodec.runtime.onnx_context import OnnxKernels
+
+        assert isinstance(model, LadderCoding)
+        model.use_kernels(OnnxKernels(model.context))  # many small layers: best on the CPU
+    return model

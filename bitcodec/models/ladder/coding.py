@@ -88,6 +88,11 @@ class LadderCoding(Model, abc.ABC):
                 self._coder = LatentCoder(self.context, self.make_kernels())
             return self._coder
 
+    def use_kernels(self, kernels: ContextKernels) -> None:
+        """Run the context model's layers by these, not by :meth:`make_kernels`."""
+        self.context.check()
+        self._coder = LatentCoder(self.context, kernels)
+
     def rdoq_weight(self, effort: int) -> float:
         """Of the squared error against bits in rounding; 0 is plain rounding."""
         rdo = float(self.config.rdo) if effort else 0.0
