@@ -21,6 +21,7 @@ from bitcodec.runtime.loaded import open_model
 from bitcodec.runtime.onnx_context import OnnxKernels
 from bitcodec.runtime.onnx_file import Graph
 from bitcodec.runtime.onnx_ladder import OnnxLadder
+from bitcodec.runtime.threads import threads
 
 ROOT = Path(__file__).parents[1]
 WEIGHTS, SAMPLE = ROOT / "weights" / "ladder.safetensors", ROOT / "samples" / "coffee.png"
@@ -137,10 +138,10 @@ def test_a_library_that_computes_otherwise_is_found(monkeypatch: pytest.MonkeyPa
 
 def test_threads(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("BITCODEC_THREADS", "3")
-    assert onnx_session.threads() == 3
+    assert threads() == 3
     for wrong in ("", "0", "many"):
         monkeypatch.setenv("BITCODEC_THREADS", wrong)
-        assert onnx_session.threads() >= 1
+        assert threads() >= 1
 
 
 def test_graphs_are_onnx() -> None:

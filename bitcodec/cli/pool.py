@@ -17,7 +17,7 @@ from typing import Any
 from bitcodec.cli.allocator import keep_freed_memory
 from bitcodec.cli.process import claim_process
 from bitcodec.errors import BitcodecError
-from bitcodec.runtime.onnx_session import THREADS
+from bitcodec.runtime.threads import THREADS
 
 _DIED = "the worker process died (out of memory?)"
 

@@ -11,7 +11,7 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import TypeVar
 
 from bitcodec.models.fork_safe import fork_safe_lock
-from bitcodec.runtime.onnx_session import threads
+from bitcodec.runtime.threads import threads
 
 __all__ = ["side_by_side"]
 

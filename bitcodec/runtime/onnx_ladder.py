@@ -16,8 +16,8 @@ from bitcodec.models.layers.halo import NO_HALO, Halo
 from bitcodec.models.weights_file import Stored
 from bitcodec.runtime.onnx_analysis import OnnxAnalysis
 from bitcodec.runtime.onnx_context import OnnxKernels
-from bitcodec.runtime.onnx_session import threads
 from bitcodec.runtime.onnx_synthesis import OnnxSynthesis
+from bitcodec.runtime.threads import threads
 
 __all__ = ["OnnxLadder"]
 

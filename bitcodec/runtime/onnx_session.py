@@ -15,20 +15,9 @@ from bitcodec.models.fork_safe import fork_safe_lock
 from bitcodec.runtime.onnx_file import MICROSOFT, Graph
 from bitcodec.runtime.operators import conv
 
-__all__ = ["THREADS", "LazySession", "adds_in_16_bits", "threads"]
+__all__ = ["LazySession", "adds_in_16_bits"]
 
-THREADS = "BITCODEC_THREADS"  #: environment variable
 Session = Any  # onnxruntime has no types
-
-
-def threads() -> int:
-    """Threads that one picture may use: ``BITCODEC_THREADS``, else one a core."""
-    named = os.environ.get(THREADS, "")
-    if named.isdigit() and int(named) > 0:
-        return int(named)
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
 
 
 class LazySession:
