@@ -40,10 +40,10 @@ class Codec:
     its methods at once, and each call gives the bytes that it would give alone. What is passed
     in must not be changed by another thread during the call; that includes Pillow images that
     are not loaded yet (``load()`` them first, or hand over bytes). Most of the work happens
-    outside of Python's lock. Each call also uses torch's own threads; with many threads of yours,
-    ``torch.set_num_threads(1)`` in each is the fastest. A file depends on the pixels and the
+    outside of Python's lock. Each call also uses threads of its own; with many threads of yours,
+    ``BITCODEC_THREADS=1`` in the environment is the fastest. A file depends on the pixels and the
     settings and, where a latent lies on a threshold to within the rounding of a float, on the
-    number of torch's threads and the device; its decoding to latents never does.
+    processor and the device; its decoding to latents never does.
 
     To use a model in other processes, make a Codec in each.
 
