@@ -52,9 +52,11 @@ def test_a_worker_that_dies_costs_only_its_file() -> None:
 
 
 @pytest.mark.slow
-def test_workers_have_one_torch_thread() -> None:
-    source = "Output(str(__import__('torch').get_num_threads()).encode())"
-    assert [short(o) for o in run_tasks(eval, [source] * 2, 2)] == ["1", "1"]
+def test_workers_have_one_thread() -> None:
+    ours = "__import__('bitcodec.runtime.threads').runtime.threads.threads()"
+    for count in ("__import__('torch').get_num_threads()", ours):
+        source = f"Output(str({count}).encode())"
+        assert [short(o) for o in run_tasks(eval, [source] * 2, 2)] == ["1", "1"]
 
 
 @pytest.mark.slow

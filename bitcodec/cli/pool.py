@@ -152,4 +152,4 @@ def _start_worker() -> None:
         threading.Thread(target=follow, daemon=True).start()
     claim_process()
     keep_freed_memory()
-    os.environ[THREADS] = "1"
+    os.environ[THREADS] = os.environ["OMP_NUM_THREADS"] = "1"  # the second is torch's
