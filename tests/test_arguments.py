@@ -152,7 +152,9 @@ def test_files_of_every_kind(draw: Draw, tmp_path: Path) -> None:
     assert bitcodec.encode(np.asarray(draw()).tolist() and np.asarray(draw())[::1]) == data
 
 
-@pytest.mark.parametrize("source", [None, 5, 1.5, object(), io.StringIO("text"), {}], ids=repr)
+@pytest.mark.parametrize(
+    "source", [None, 5, 1.5, object(), io.StringIO("text"), {}], ids=lambda x: type(x).__name__
+)
 def test_what_is_no_file(source: Any) -> None:
     kind = type(source).__name__
     for call in (bitcodec.encode, bitcodec.decode, bitcodec.decode_partial, bitcodec.read_info):
