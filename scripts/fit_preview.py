@@ -41,7 +41,7 @@ def main() -> None:
     square, product = torch.zeros(n, n, dtype=torch.float64), torch.zeros(n, 3, dtype=torch.float64)
     with torch.inference_mode():
         for index in range(options.crops // 8):
-            x = source.batch(index).float() / 255
+            x = source[index].float() / 255
             m = int(rng.choice([64, 128, 192, int(rng.integers(1, 193))]))
             a = old.stride8_features(old.quantize(x)[:, : min(m, old.config.m)])
             a = F.pad(F.unfold(a, 3, padding=1), (0, 0, 0, 1), value=1.0)  # ones for the bias

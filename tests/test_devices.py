@@ -15,7 +15,7 @@ from bitcodec.models.ladder.context_torch import TorchKernels
 from bitcodec.models.ladder.model import LadderModel
 from bitcodec.models.processor import has_bfloat16
 from bitcodec.runtime.loaded import load_model, pick_device
-from bitcodec.training import run
+from bitcodec.training import processes, run
 
 WEIGHTS = Path(__file__).parents[1] / "weights"
 RGB = np.random.default_rng(0).integers(0, 256, (96, 112, 3), np.uint8)
@@ -55,8 +55,8 @@ def test_processes_of_torchrun(
     monkeypatch.setattr(torch.cuda, "set_device", calls.append)
     monkeypatch.setattr(torch.distributed, "is_initialized", lambda: False)
     monkeypatch.setattr(torch.distributed, "init_process_group", calls.append)
-    place = run._place(device)
-    assert run._distributed(place) == (1, 2)
+    place = processes.place(device)
+    assert processes.distributed(place) == (1, 2)
     assert place.index == index
     assert calls == ([place] if index is not None else []) + [backend]
 

@@ -30,7 +30,7 @@ def test_the_share_of_drawn_crops_is_as_asked() -> None:
     config = DataConfig(crop=32, batch=200, downscale_share=0.0)
 
     def drawn(share: float) -> int:
-        batch = CropSource([flat], replace(config, drawn=share), seed=1, rank=0).batch(0)
+        batch = CropSource([flat], replace(config, drawn=share), seed=1, rank=0)[0]
         return int((batch != 77).flatten(1).any(1).sum())
 
     assert drawn(0.0) == 0

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import copy
 
+import pytest
 import torch
 from torch import Tensor, nn
 
-from bitcodec.training.soap import Soap
+from bitcodec.training.soap import Soap, _cholesky_qr, _householder_qr
 
 
 def _orthogonal(edge: int, seed: int) -> Tensor:
@@ -77,6 +78,30 @@ def test_bases_stay_orthogonal_and_diagonalise() -> None:
     off = rotated - torch.diag_embed(diagonal)
     assert off.abs().amax() < 0.02 * diagonal.amax()
     assert soap.state_dict()["state"].keys() == {0}  # the whole stack is kept with its first
+
+
+@pytest.mark.parametrize("span", [2, 8, 14])
+def test_the_qr_for_gpus_is_that_for_cpus(span: int) -> None:
+    basis = _orthogonal(96, 7)
+    covariance = basis @ torch.diag(torch.logspace(0, -span, 96)) @ basis.t()
+    product = (covariance @ _orthogonal(96, 8))[None]
+    fast, exact = _cholesky_qr(product), _householder_qr(product)
+    assert torch.allclose(fast[0].t() @ fast[0], torch.eye(96), atol=1e-5)
+    strong = slice(0, 8)  # the rest is what float32 leaves of small eigenvalues
+    assert (fast * exact).sum(1).abs()[0, strong].min() > 0.999
+
+
+def test_a_direction_without_gradient_keeps_its_place_in_the_basis() -> None:
+    p = nn.Parameter(torch.ones(8, 6))
+    soap = Soap([p], lr=1e-3)
+    for step in range(60):
+        generator = torch.Generator().manual_seed(step)
+        p.grad = torch.randn(8, 6, generator=generator)
+        p.grad[5:] = 0
+        soap.step()
+    basis = soap.state[p]["basis1"][0]
+    assert torch.allclose(basis.t() @ basis, torch.eye(8), atol=1e-5)
+    assert torch.equal(p[5:], torch.ones(3, 6))
 
 
 def test_resumed_equals_uninterrupted() -> None:

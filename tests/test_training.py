@@ -170,13 +170,11 @@ def test_crops_depend_on_seed_step_and_rank_alone(photos: Path) -> None:
     config = load_config(None, _settings(photos)).data
     pictures, _ = load_pictures(photos, 32)
     one, two = CropSource(pictures, config, 1, 0), CropSource(pictures, config, 1, 0)
-    assert torch.equal(one.batch(5), two.batch(5))
-    assert not torch.equal(one.batch(5), one.batch(6))
-    assert not torch.equal(one.batch(5), CropSource(pictures, config, 1, 1).batch(5))
+    assert torch.equal(one[5], two[5])
+    assert not torch.equal(one[5], one[6])
+    assert not torch.equal(one[5], CropSource(pictures, config, 1, 1)[5])
     ahead = list(two.batches(5, 8))
-    assert [torch.equal(a, one.batch(s)) for a, s in zip(ahead, (5, 6, 7), strict=True)] == [
-        True
-    ] * 3
+    assert [torch.equal(a, one[s]) for a, s in zip(ahead, (5, 6, 7), strict=True)] == [True] * 3
 
 
 def test_learning_rate() -> None:
@@ -211,7 +209,7 @@ def test_two_processes_train_one_model(photos: Path, tmp_path: Path) -> None:
         for rank, source in ((0, alone.source), (1, other)):
             rng = np.random.default_rng([config.run.seed, step, rank, 1])
             torch.manual_seed(int(rng.integers(2**31)))
-            x = source.batch(step).float().div(255).contiguous(memory_format=torch.channels_last)
+            x = source[step].float().div(255).contiguous(memory_format=torch.channels_last)
             loss, _ = alone.task.loss(alone.state.model.train(), x, rng)
             parameters = list(alone.state.model.parameters())
             gradients.append(torch.autograd.grad(loss, parameters))

@@ -35,6 +35,7 @@ class DataConfig:
         drawn: the share of crops with text, windows, lines or dithers, see
             :mod:`bitcodec.training.drawings`.
         rotate: also transpose crops (rotations by 90 degrees), beside the flips.
+        workers: processes that make crops, 1 or more; a GPU may need 8.
         valid_edge: validation pictures are cut to this many pixels each way at most.
     """
 
@@ -46,6 +47,7 @@ class DataConfig:
     downscale_share: float = 0.25
     drawn: float = 0.0
     rotate: bool = True
+    workers: int = 1
     valid_edge: int = 384
 
 
@@ -88,6 +90,7 @@ class RunConfig:
         valid_every: steps between validations.
         precision: "fp32", "bf16" (autocast) or "auto": bf16 where the processor has it.
         threads: torch threads; 0 leaves torch's default.
+        compile: join operators with torch.compile, which pays on a GPU in long runs.
     """
 
     steps: int = 20000
@@ -97,6 +100,7 @@ class RunConfig:
     valid_every: int = 1000
     precision: str = "auto"
     threads: int = 0
+    compile: bool = False
 
 
 @dataclass(frozen=True)

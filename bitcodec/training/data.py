@@ -6,16 +6,14 @@ uninterrupted one would have seen, with nothing to store.
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
-from itertools import islice
 from pathlib import Path
 
 import numpy as np
 import torch
 from PIL import Image
 from torch import Tensor
+from torch.utils.data import DataLoader, Dataset
 
 from bitcodec.errors import BitcodecError, TrainingError
 from bitcodec.picture.images import open_picture
@@ -58,7 +56,7 @@ def load_pictures(folder: Path, least: int) -> tuple[list[np.ndarray], list[str]
     return pictures, skipped
 
 
-class CropSource:
+class CropSource(Dataset[Tensor]):
     """Random crops, a batch for every step number."""
 
     def __init__(
@@ -68,7 +66,7 @@ class CropSource:
         area = np.array([p.shape[0] * p.shape[1] for p in pictures], np.float64)
         self.odds = np.sqrt(area) / np.sqrt(area).sum()  # larger pictures oftener, but not by area
 
-    def batch(self, step: int) -> Tensor:
+    def __getitem__(self, step: int) -> Tensor:
         """The crops of a step: (N, 3, crop, crop) uint8."""
         rng = np.random.default_rng([self.seed, step, self.rank])
         crops = np.stack([self._crop(rng) for _ in range(self.config.batch)])
@@ -95,16 +93,21 @@ class CropSource:
         x = np.ascontiguousarray(x)
         return draw(x, rng) if rng.random() < c.drawn else x
 
-    def batches(self, start: int, stop: int) -> Iterator[Tensor]:
-        """Batches of steps start .. stop-1, up to four made ahead by a thread."""
-        pool, ahead = ThreadPoolExecutor(1), deque[Future[Tensor]]()
-        steps = iter(range(start, stop))
-        try:
-            for _ in range(start, stop):
-                ahead += [pool.submit(self.batch, n) for n in islice(steps, 4 - len(ahead))]
-                yield ahead.popleft().result()
-        finally:
-            pool.shutdown(cancel_futures=True)
+    def batches(self, start: int, stop: int, pinned: bool = False) -> Iterator[Tensor]:
+        """Batches of steps start .. stop-1, made ahead by ``config.workers`` processes.
+
+        Those are forks, so that they share the pictures. For a GPU, ``pinned`` memory.
+        """
+        loader = DataLoader(
+            self,
+            sampler=range(start, stop),
+            batch_size=None,
+            num_workers=self.config.workers,
+            prefetch_factor=4,
+            multiprocessing_context="fork",
+            pin_memory=pinned,
+        )
+        return iter(loader)
 
 
 def centre(rgb: np.ndarray, edge: int) -> np.ndarray:

@@ -11,6 +11,7 @@ equation 4).
 from __future__ import annotations
 
 import dataclasses
+import itertools
 import math
 import time
 from dataclasses import dataclass
@@ -44,10 +45,13 @@ MSE_OF_MS_SSIM = 2000.0
 MSE_OF_S = {8.0: 17.9, 20.0: 15.0, 50.0: 12.5, 120.0: 9.0, 220.0: 6.8}
 
 
-def mse_of_s(step: np.ndarray) -> np.ndarray:
+def mse_of_s(step: Tensor) -> Tensor:
     """Kappa: :data:`MSE_OF_S` between its steps, linear in log(step)."""
-    known = np.array(list(MSE_OF_S))
-    return np.asarray(np.interp(np.log(step), np.log(known), list(MSE_OF_S.values())))
+    known = list(MSE_OF_S.items())
+    out = torch.full_like(step, known[0][1])
+    for (low, first), (high, last) in itertools.pairwise(known):
+        out += (last - first) * (torch.log(step / low) / math.log(high / low)).clamp(0, 1)
+    return out
 
 
 def rdoq(y: Tensor, mu: Tensor, s: Tensor, rdoq_weight: float) -> Tensor:
@@ -154,14 +158,14 @@ class LadderTask(Task):
 
     def loss(
         self, model: nn.Module, x: Tensor, rng: np.random.Generator
-    ) -> tuple[Tensor, dict[str, float]]:
+    ) -> tuple[Tensor, dict[str, Tensor]]:
         """The loss of a batch; see the module's text."""
         step = self._step(x, rng)
-        return cast("tuple[Tensor, dict[str, float]]", model(x, step, self))
+        return cast("tuple[Tensor, dict[str, Tensor]]", model(x, step, self))
 
     def objective(
         self, model: LadderFloatModel, x: Tensor, step: Tensor
-    ) -> tuple[Tensor, dict[str, float]]:
+    ) -> tuple[Tensor, dict[str, Tensor]]:
         """The loss of one batch, x (N, 3, H, W) in [0, 1]; its parts depend on the phase.
 
         Under autocast the transforms' residual paths alone run in bfloat16: latents reach hundreds
@@ -173,7 +177,7 @@ class LadderTask(Task):
 
     def _objective(
         self, model: LadderFloatModel, x: Tensor, step: Tensor
-    ) -> tuple[Tensor, dict[str, float]]:
+    ) -> tuple[Tensor, dict[str, Tensor]]:
         frozen = self.phase != "joint"
         with torch.set_grad_enabled(not frozen and torch.is_grad_enabled()):
             y = model.transform.analyze(x, step)
@@ -203,11 +207,10 @@ class LadderTask(Task):
             if self.similarity > 0:
                 error = error + self.similarity * MSE_OF_MS_SSIM * ms_ssim_loss(x_hat, x)
             if self.eyes > 0:
-                kappa = torch.from_numpy(mse_of_s(middle.cpu().numpy())).to(error)
-                error = error + self.eyes * kappa * weighted_sum(x_hat, x)
+                error = error + self.eyes * mse_of_s(middle) * weighted_sum(x_hat, x)
             loss = loss + (weight * self.trade / middle.square() * error).mean()
-        psnr = 10 * math.log10(65025 / max(1e-9, float(mse))) if self.phase != "context" else 0.0
-        return loss, {"bpp": float(bpp), "psnr": psnr}
+        psnr = 10 * torch.log10(65025 / mse.clamp_min(1e-9))
+        return loss, {"bpp": bpp, "psnr": psnr if self.phase != "context" else mse}
 
     def parameter_groups(self, model: TorchModel, lr: float) -> list[dict[str, Any]]:
         """The phase's parameters; the block transform's kernels learn slowly."""
@@ -252,6 +255,6 @@ class LadderTask(Task):
             rows.append((code, got.bpp, got.psnr))
             error = (1 - self.similarity - self.eyes) * got.mse
             error += self.similarity * MSE_OF_MS_SSIM * got.ms_ssim_loss
-            error += self.eyes * float(mse_of_s(np.array(step))) * got.s
+            error += self.eyes * float(mse_of_s(torch.tensor(step))) * got.s
             score += (got.bpp + self.trade / step**2 * error) / (0.3 + 20 / step)
         return Validation(score / len(self.valid_steps), tuple(rows), time.monotonic() - start)

@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-import contextlib
 import csv
 import io
 import math
-import os
 import sys
 import time
 from dataclasses import dataclass, replace
-from datetime import timedelta
 from pathlib import Path
 from typing import Any, TextIO
 
@@ -25,9 +22,9 @@ from bitcodec.files import atomic_write
 from bitcodec.models.processor import has_bfloat16
 from bitcodec.models.torch_model import TorchModel
 from bitcodec.models.weights import build, load_weights, save_weights
-from bitcodec.runtime.loaded import pick_device
 from bitcodec.training.config import OptimConfig, TrainConfig, dump_config
 from bitcodec.training.data import CropSource, centre, load_pictures
+from bitcodec.training.processes import distributed, patient_group, place
 from bitcodec.training.soap import Soap
 from bitcodec.training.state import TrainingState
 from bitcodec.training.tasks import Task, Validation, make_task
@@ -57,27 +54,6 @@ def learning_rate(step: int, steps: int, config: OptimConfig) -> float:
     return config.lr * min(1.0, (step + 1) / max(1, config.warmup)) * decay
 
 
-def _place(device: str) -> torch.device:
-    """Where to train: the device asked for, and under torchrun the process's own of that kind."""
-    place = torch.device(pick_device(device))
-    if place.type == "cuda":
-        place = torch.device("cuda", int(os.environ.get("LOCAL_RANK", place.index or 0)))
-        torch.cuda.set_device(place)
-    return place
-
-
-def _distributed(device: torch.device) -> tuple[int, int]:
-    """(rank, processes); joins the group when started by torchrun."""
-    world = int(os.environ.get("WORLD_SIZE", "1"))
-    if world > 1 and not torch.distributed.is_initialized():
-        torch.distributed.init_process_group("nccl" if device.type == "cuda" else "gloo")
-    return int(os.environ.get("RANK", "0")), world
-
-
-def _patient_group() -> Any:
-    return torch.distributed.new_group(backend="gloo", timeout=timedelta(days=1))
-
-
 def _bf16(config: TrainConfig, device: torch.device) -> bool:
     kind = config.run.precision
     if kind not in ("auto", "fp32", "bf16"):
@@ -91,7 +67,7 @@ def _initial_model(config: TrainConfig, task: Task, source: CropSource) -> Torch
         return task.adopt(load_weights(Path(config.init)).float(), config).requires_grad_(True)
     model = task.build(config)
     start = replace(source.config, crop=64, batch=3000 if len(source.pictures) > 20 else 200)
-    crops = CropSource(source.pictures, start, config.run.seed, 0).batch(2**31)
+    crops = CropSource(source.pictures, start, config.run.seed, 0)[2**31]
     return task.start(model, config, crops.float() / 255) if config.init else model
 
 
@@ -100,10 +76,10 @@ class Trainer:
 
     def __init__(self, config: TrainConfig, out: Path, device: str, quiet: bool) -> None:
         self.config, self.out = config, out
-        self.device = _place(device)
-        self.rank, self.world = _distributed(self.device)
+        self.device = place(device)
+        self.rank, self.world = distributed(self.device)
         # Others wait here while rank 0 validates, which may take longer than a collective may.
-        self.waiting = _patient_group() if self.world > 1 else None
+        self.waiting = patient_group() if self.world > 1 else None
         if config.run.threads:
             torch.set_num_threads(config.run.threads)
         self.task = make_task(config)
@@ -145,16 +121,17 @@ class Trainer:
         torch.save(self.state.dump(), buffer)
         atomic_write(self.out / "last.pt", buffer.getvalue(), overwrite=True)
 
-    def step(self, network: nn.Module, batch: Tensor) -> dict[str, float]:
-        """One optimiser step on a uint8 batch; the figures for the log."""
+    def step(self, network: nn.Module, batch: Tensor) -> dict[str, Tensor]:
+        """One optimiser step on a uint8 batch; the figures for the log, on the device.
+
+        A GPU is never waited for here, so that the next step is ready when it is done.
+        """
         s, o = self.state, self.config.optim
         rng = np.random.default_rng([self.config.run.seed, s.step, self.rank, 1])
         torch.manual_seed(int(rng.integers(2**31)))
         lr = learning_rate(s.step, self.config.run.steps, o)
         for group in s.optimizer.param_groups:
             group["lr"] = lr * group["scale"]
-        if self.device.type == "cuda":
-            batch = batch.pin_memory()
         x = (
             batch.to(self.device, non_blocking=True)
             .float()
@@ -163,10 +140,6 @@ class Trainer:
         )
         with torch.autocast(self.device.type, torch.bfloat16, enabled=self.bf16):
             loss, figures = self.task.loss(network, x, rng)
-        if not torch.isfinite(loss):
-            raise TrainingError(
-                f"the loss is {float(loss)} at step {s.step}; last.pt is from before"
-            )
         s.optimizer.zero_grad(set_to_none=True)
         torch.autograd.backward(loss)
         torch.nn.utils.clip_grad_norm_(s.model.parameters(), o.clip)
@@ -174,11 +147,10 @@ class Trainer:
         s.step += 1
         decay = min(o.ema, (1 + s.step) / (10 + s.step))
         with torch.no_grad():
-            for mean, now in zip(s.ema.parameters(), s.model.parameters(), strict=True):
-                mean.lerp_(now, 1 - decay)
+            torch._foreach_lerp_(list(s.ema.parameters()), list(s.model.parameters()), 1 - decay)
             for kept, new in zip(s.ema.buffers(), s.model.buffers(), strict=True):
                 kept.copy_(new)
-        return {"loss": float(loss.detach()), **figures, "lr": lr}
+        return {"loss": loss.detach(), **figures, "lr": torch.tensor(lr)}
 
     def validate(self) -> Validation | None:
         """Measure the moving average on real files, and keep it if it is the best so far."""
@@ -193,11 +165,19 @@ class Trainer:
                 save_weights(self.state.ema, self.out / "best-float.safetensors")
         return result
 
+    def means(self) -> dict[str, float]:
+        """Of the figures since the last row of the log; TrainingError where one is no number."""
+        count = float(self.state.sums.get("count", 1.0))
+        means = {k: float(v) / count for k, v in self.state.sums.items()}
+        if not all(map(math.isfinite, means.values())):
+            loss, step = means["loss"], self.state.step
+            raise TrainingError(f"the loss is {loss} near step {step}; last.pt is from before")
+        return means
+
     def log(self, result: Validation | None) -> str:
         """Append a row to log.csv; the means since the last row."""
         s = self.state
-        count = max(1.0, s.sums.pop("count", 1.0))
-        mean = {k: v / count for k, v in s.sums.items()}
+        mean = self.means()
         s.sums.clear()
         row: dict[str, Any] = {"step": s.step, "minutes": f"{s.minutes:.2f}"}
         row |= {k: f"{v:.5g}" for k, v in mean.items() if k in COLUMNS}
@@ -224,15 +204,17 @@ class Trainer:
         begin, before = time.monotonic(), s.minutes
         hide = self.quiet or not self.stderr.isatty()
         bar = tqdm(total=r.steps, initial=s.step, disable=hide, file=self.stderr, unit="step")
-        batches = self.source.batches(s.step, r.steps)
-        with contextlib.closing(batches), bar:  # type: ignore[type-var]
-            for batch in batches:
+        if r.compile:
+            network.compile(dynamic=False)
+        with bar:
+            for batch in self.source.batches(s.step, r.steps, self.device.type == "cuda"):
                 figures = self.step(network, batch)
                 s.minutes = before + (time.monotonic() - begin) / 60
                 for key, value in {**figures, "count": 1.0}.items():
                     s.sums[key] = s.sums.get(key, 0.0) + value
                 bar.update()
-                bar.set_postfix({k: f"{v:.4g}" for k, v in figures.items()}, refresh=False)
+                if s.step % 10 == 0 and not hide:
+                    bar.set_postfix({k: f"{v:.4g}" for k, v in self.means().items()}, refresh=False)
                 self._bookkeeping()
         return Result(s.step, s.best, self.skipped)
 
@@ -254,6 +236,7 @@ class Trainer:
             if text and not self.quiet:
                 tqdm.write(f"step {s.step}: {text}", file=self.stderr)
         if saves:
+            self.means()  # nothing is saved after a loss that is no number
             self.save()
 
 

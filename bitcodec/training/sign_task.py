@@ -36,7 +36,7 @@ class SignTask(Task):
 
     def loss(
         self, model: nn.Module, x: Tensor, rng: np.random.Generator
-    ) -> tuple[Tensor, dict[str, float]]:
+    ) -> tuple[Tensor, dict[str, Tensor]]:
         """Weighted mean squared error of a batch."""
         total = max(self.channels)
         odds = np.array(self.odds) / sum(self.odds)
@@ -47,8 +47,8 @@ class SignTask(Task):
         mse = (x_hat - x).square().flatten(1).mean(1)
         weight = (channels / total) ** self.exponent
         figures = {
-            "bpp": float(m.mean()) / 256,
-            "psnr": float(-10 * torch.log10(mse.detach().mean())),
+            "bpp": channels.float().mean() / 256,
+            "psnr": -10 * torch.log10(mse.detach().mean()),
         }
         return 100 * (weight * mse).mean(), figures
 

@@ -27,7 +27,7 @@ def _window(n: int, like: Tensor) -> Tensor:
     columns = n - _WINDOW + 1
     out = torch.zeros(n, columns, device=like.device, dtype=like.dtype)
     for index in range(_WINDOW):
-        out.diagonal(-index).fill_(float(g[index]))
+        out.diagonal(-index).copy_(g[index])
     return out
 
 

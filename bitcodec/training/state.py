@@ -21,7 +21,7 @@ class TrainingState:
     step: int = 0
     best: float = math.inf
     minutes: float = 0.0
-    sums: dict[str, float] = field(default_factory=dict)
+    sums: dict[str, Any] = field(default_factory=dict)
 
     def dump(self) -> dict[str, Any]:
         """What last.pt holds."""
@@ -32,7 +32,7 @@ class TrainingState:
             "step": self.step,
             "best": self.best,
             "minutes": self.minutes,
-            "sums": dict(self.sums),
+            "sums": {k: float(v) for k, v in self.sums.items()},
         }
 
     def restore(self, saved: dict[str, Any]) -> None:

@@ -110,7 +110,7 @@ class Task(abc.ABC):
     @abc.abstractmethod
     def loss(
         self, model: nn.Module, x: Tensor, rng: np.random.Generator
-    ) -> tuple[Tensor, dict[str, float]]:
+    ) -> tuple[Tensor, dict[str, Tensor]]:
         """The loss of a batch x (N, 3, H, W) in [0, 1], and figures for the log ("bpp", "psnr")."""
 
     @abc.abstractmethod

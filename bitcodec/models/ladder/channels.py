@@ -8,6 +8,7 @@ each group is predicted from everything coarser.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -66,23 +67,22 @@ def _groups() -> tuple[Group, ...]:
 
 GROUPS = _groups()
 CHANNELS = GROUPS[-1].stop  #: 768
-_PHASES = {(0, 0): 0, (1, 1): 1, (0, 1): 2, (1, 0): 3}  # (row, column) parity: pass of four
 
 
-def pass_map(passes: int, h: int, w: int) -> np.ndarray:
-    """Which pass codes each position: int64 (h, w) in 0..passes-1.
+def pass_of(passes: int, i: Any, j: Any) -> Any:
+    """Which pass codes the latents of row i, column j (integers, or arrays of them).
 
     Two passes: (i + j) even first. Four: (even, even), (odd, odd), (even, odd), (odd, even).
     """
-    i, j = np.indices((h, w))
-    if passes == 1:
-        return np.zeros((h, w), np.int64)
-    if passes == 2:
-        return np.asarray((i + j) % 2)
-    out = np.zeros((h, w), np.int64)
-    for (a, b), k in _PHASES.items():
-        out[(i % 2 == a) & (j % 2 == b)] = k
-    return out
+    i, j = i % 2, j % 2
+    if passes == 4:
+        return 3 * i + 2 * j - 4 * i * j
+    return (i + j) % passes
+
+
+def pass_map(passes: int, h: int, w: int) -> np.ndarray:
+    """:func:`pass_of` every position: int64 (h, w) in 0..passes-1."""
+    return np.asarray(pass_of(passes, *np.indices((h, w))))
 
 
 def colour_of_channels() -> np.ndarray:

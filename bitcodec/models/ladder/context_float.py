@@ -15,7 +15,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from bitcodec.models.ladder.channels import GROUPS, pass_map
+from bitcodec.models.ladder.channels import GROUPS, pass_of
 from bitcodec.models.ladder.config import LadderConfig
 from bitcodec.models.ladder.steps import STEP_MIDDLE
 from bitcodec.models.layers import fixed_point as fx
@@ -151,6 +151,7 @@ class Context(nn.Module):
             (mu, s), each (N, 768, h, w), s positive.
         """
         h, w = q.shape[2:]
+        rows, columns = torch.arange(h, device=q.device)[:, None], torch.arange(w, device=q.device)
         s = self.start(step, h, w)
         e = torch.asinh(q)
         if quantized:
@@ -162,7 +163,7 @@ class Context(nn.Module):
         parts = torch.split(e, [group.size for group in GROUPS], 1)
         for index, (group, part) in enumerate(zip(GROUPS, parts, strict=True)):
             head, pos = cast(Head, self.heads[index]), self.pos[index]
-            where = torch.from_numpy(pass_map(group.passes, h, w)).to(q.device)
+            where = pass_of(group.passes, rows, columns)
             around: Tensor | None = None
             for k in range(group.passes):
                 seen = s + pos[k]

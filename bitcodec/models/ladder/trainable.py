@@ -61,9 +61,9 @@ class LadderFloatModel(LadderModel):
             cast(Tensor, last.bias).mul_(gain)
         restore_context(model.context, self.estimator)
 
-    def forward(self, x: Tensor, step: Tensor, task: Any) -> tuple[Tensor, dict[str, float]]:
+    def forward(self, x: Tensor, step: Tensor, task: Any) -> tuple[Tensor, dict[str, Tensor]]:
         """The training loss (a forward, so that DDP sees it); x (N, 3, H, W) in [0, 1]."""
-        result: tuple[Tensor, dict[str, float]] = task.objective(self, x, step)
+        result: tuple[Tensor, dict[str, Tensor]] = task.objective(self, x, step)
         return result
 
     @torch.no_grad()
