@@ -9,6 +9,7 @@ import torch
 from bitcodec.models.base import Model
 from bitcodec.models.ladder.config import LadderConfig
 from bitcodec.models.ladder.model import LadderModel
+from bitcodec.models.layers import blocks as blocks_module
 from bitcodec.models.layers.halo import NO_HALO, Halo, crop_halo
 from bitcodec.models.sign import model as sign_module
 from bitcodec.models.sign.config import SignConfig
@@ -65,8 +66,8 @@ def test_first_layers_in_blocks(monkeypatch: pytest.MonkeyPatch) -> None:
     whole = model.analyze(rgb, 8)
     monkeypatch.setattr(sign_module, "BLOCK", 48)
     calls = []
-    kept = sign_module.crop_halo
-    monkeypatch.setattr(sign_module, "crop_halo", lambda *a: calls.append(a) or kept(*a))
+    kept = blocks_module.crop_halo
+    monkeypatch.setattr(blocks_module, "crop_halo", lambda *a: calls.append(a) or kept(*a))
     assert np.abs(model.analyze(rgb, 8) - whole).max() < 1e-4
     assert len(calls) == 2 * 2 * 4 * 5  # both stages
 

@@ -16,7 +16,7 @@ from bitcodec.errors import BitcodecError, ContainerError
 from bitcodec.format.tiling import Box
 from bitcodec.models.base import Model
 from bitcodec.models.sign.model import SignModel
-from bitcodec.models.weights import build, save_weights
+from bitcodec.models.weights import build, load_weights, save_weights
 
 Draw = Callable[..., Image.Image]
 SCALES = [1 / 2, 1 / 4, 1 / 8, 1 / 16]
@@ -97,7 +97,7 @@ def quick(tmp_path_factory: pytest.TempPathFactory) -> SignModel:
         model = build("sign", {"n": 4, "m": 16, "activation": "relu", "blocks": 1, "preview": True})
     path = tmp_path_factory.mktemp("quick") / "quick.safetensors"
     save_weights(model, path)
-    loaded = bitcodec.load_model(str(path), device="cpu")
+    loaded = load_weights(path)
     assert isinstance(loaded, SignModel)
     return loaded
 

@@ -5,15 +5,18 @@ from __future__ import annotations
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
+import torch
 
 import bitcodec
 from bitcodec.errors import BitcodecError, WeightsError
 from bitcodec.models.ladder.model import LadderModel
-from bitcodec.models.layers.halo import Halo
-from bitcodec.models.weights import load_weights, save_weights
+from bitcodec.models.layers.halo import NO_HALO, Halo
+from bitcodec.models.sign.shapes import tensor_shapes
+from bitcodec.models.weights import build, load_weights, save_weights
 from bitcodec.picture.images import open_picture
 from bitcodec.picture.metrics import psnr
 from bitcodec.runtime import onnx_session
@@ -21,6 +24,7 @@ from bitcodec.runtime.loaded import open_model
 from bitcodec.runtime.onnx_context import OnnxKernels
 from bitcodec.runtime.onnx_file import Graph
 from bitcodec.runtime.onnx_ladder import OnnxLadder
+from bitcodec.runtime.onnx_sign import OnnxSign
 from bitcodec.runtime.threads import threads
 
 ROOT = Path(__file__).parents[1]
@@ -167,15 +171,16 @@ class NoTorch:
 sys.meta_path.insert(0, NoTorch())
 import numpy as np
 import bitcodec
-weights, sign = sys.argv[1:]
-codec = bitcodec.Codec(bitcodec.load_model(weights), effort=5)
 picture = np.random.default_rng(0).integers(0, 256, (40, 50, 3)).astype(np.uint8)
-data = codec.encode(picture, quality=30)
-assert codec.decode_array(data).shape == picture.shape
-assert bitcodec.read_info(data).width == 50
+for weights in sys.argv[1:3]:
+    codec = bitcodec.Codec(bitcodec.load_model(weights), effort=5)
+    data = codec.encode(picture, quality=30)
+    assert codec.decode_array(data).shape == picture.shape
+    assert bitcodec.read_info(data).width == 50
+    print(len(data))
 for attempt in (
-    lambda: bitcodec.encode(picture, model=codec.model, effort=8),
-    lambda: bitcodec.load_model(sign),
+    lambda: bitcodec.encode(picture, model=sys.argv[1], effort=8),
+    lambda: bitcodec.load_model(sys.argv[3]),
 ):
     try:
         attempt()
@@ -183,14 +188,52 @@ for attempt in (
         assert "torch" in str(error), error
     else:
         raise AssertionError
-sys.stdout.write(str(len(data)))
 """
 
 
 def test_no_torch_is_needed(ladder_file: Path, tiny_weights: Path, tmp_path: Path) -> None:
-    command = [sys.executable, "-c", _WITHOUT_TORCH, str(ladder_file), str(tiny_weights)]
+    float_ = tmp_path / "float.safetensors"  # as training leaves them: not to encode with
+    save_weights(build("ladder-float", {"width": 8, "hidden": 8, "state": 8}), float_)
+    files = [str(path) for path in (ladder_file, tiny_weights, float_)]
+    command = [sys.executable, "-c", _WITHOUT_TORCH, *files]
     done = subprocess.run(command, capture_output=True, text=True, timeout=100, cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     picture = np.random.default_rng(0).integers(0, 256, (40, 50, 3)).astype(np.uint8)
-    data = bitcodec.encode(picture, model=str(ladder_file), quality=30, device="cpu")
-    assert len(data) == int(done.stdout)
+    for path, size in zip(files, done.stdout.split(), strict=False):
+        data = bitcodec.encode(picture, model=path, quality=30, device="cpu")
+        assert len(data) == int(size)
+
+
+SIGN = [
+    {"activation": "none"},
+    {"activation": "relu", "blocks": 1, "preview": True},
+    {"activation": "leaky-relu", "levels": "zero-one", "parents": [-1, 0, 1, -1, 2, -1]},
+    {"activation": "gdn", "blocks": 3, "parents": [-1, 0, 0, 0, 1, 1], "preview": True},
+]
+
+
+@pytest.mark.parametrize("config", SIGN)
+def test_sign_is_the_same_network(
+    config: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("bitcodec.runtime.onnx_sign._BLOCK", 64)
+    torch.manual_seed(0)
+    one = build("sign", {"n": 5, "m": 6, **config}).eval()
+    assert tensor_shapes(one.config) == {k: tuple(v.shape) for k, v in one.stored().items()}
+    for parameter in one.parameters():
+        parameter.data.mul_(2.0)  # so that pixels differ
+    save_weights(one, tmp_path / "sign.safetensors")
+    two = open_model(tmp_path / "sign.safetensors", "cpu")
+    assert isinstance(two, OnnxSign)
+    rgb = np.random.default_rng(0).integers(0, 256, (112, 144, 3)).astype(np.uint8)
+    y = one.analyze(rgb, 5)
+    assert y.std() > 0.01
+    np.testing.assert_allclose(two.analyze(rgb, 5), y, atol=1e-4)
+    q = np.where(y >= 0, 1, -1).astype(np.int8)
+    for halo in (NO_HALO, Halo(1, 0, 2, 3)):
+        pixels, others = (m.synthesize_pixels(q, 5, halo).astype(int) for m in (one, two))
+        assert pixels.std() > 3
+        assert np.abs(pixels - others).max() <= 1
+    for reduce in one.reductions:
+        pixels, others = (m.synthesize_small(q, 5, reduce).astype(int) for m in (one, two))
+        assert np.abs(pixels - others).max() <= 1

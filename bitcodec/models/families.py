@@ -14,7 +14,7 @@ from typing import Any
 
 from bitcodec.errors import WeightsError
 
-__all__ = ["DEFAULT_TRAINED", "FAMILIES", "Family", "family_of", "resolve"]
+__all__ = ["DEFAULT_TRAINED", "FAMILIES", "Family", "family_of", "read_config", "resolve"]
 
 
 @dataclass(frozen=True)
@@ -72,6 +72,26 @@ def family_of(stored: str) -> Family:
         if stored in row.models:
             return row
     raise WeightsError(f"unknown model family {stored!r}")
+
+
+def read_config(stored: str, options: object) -> Any:
+    """A family's configuration from what a weights file's JSON says.
+
+    Args:
+        stored: as :func:`family_of` takes it.
+        options: from JSON.
+
+    Raises:
+        WeightsError: there is no such family, or it is no configuration of it.
+    """
+    row = family_of(stored)
+    if not isinstance(options, dict):
+        raise WeightsError(f"the configuration of a {stored} model must be an object")
+    frozen = {k: tuple(v) if isinstance(v, list) else v for k, v in options.items()}
+    try:
+        return resolve(row.config)(**frozen)
+    except (TypeError, ValueError) as error:
+        raise WeightsError(f"bad configuration of a {stored} model: {error}") from error
 
 
 def resolve(name: str) -> Any:

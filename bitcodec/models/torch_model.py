@@ -9,6 +9,7 @@ from torch import Tensor, nn
 
 from bitcodec.errors import WeightsError
 from bitcodec.models.base import Model
+from bitcodec.models.tensors import check_tensors
 
 __all__ = ["TorchModel"]
 
@@ -42,15 +43,9 @@ class TorchModel(nn.Module, Model):
     def take_stored(self, tensors: dict[str, Tensor]) -> None:
         """Take what :meth:`stored` gave; WeightsError where it does not fit."""
         wanted = self.state_dict()
-        for name in sorted(wanted.keys() | tensors.keys()):
-            if name not in tensors:
-                raise WeightsError(f"tensor {name} is missing")
-            if name not in wanted:
-                raise WeightsError(f"there is no tensor {name:.80} in such a model")
-            mine, theirs = wanted[name], tensors[name]
-            if mine.shape != theirs.shape:
-                shapes = f"{tuple(theirs.shape)}, not {tuple(mine.shape)}"
-                raise WeightsError(f"tensor {name} has the shape {shapes}")
+        check_tensors(tensors, {name: tuple(mine.shape) for name, mine in wanted.items()})
+        for name, mine in wanted.items():
+            theirs = tensors[name]
             same = theirs.dtype == mine.dtype
             if not same and not (mine.is_floating_point() and theirs.is_floating_point()):
                 raise WeightsError(f"tensor {name} is {theirs.dtype}, not {mine.dtype}")

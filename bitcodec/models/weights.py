@@ -13,7 +13,7 @@ from torch import Tensor
 
 from bitcodec.errors import WeightsError
 from bitcodec.files import atomic_write
-from bitcodec.models.families import family_of, resolve
+from bitcodec.models.families import family_of, read_config, resolve
 from bitcodec.models.registry import CONFIG, FAMILY, ID
 from bitcodec.models.torch_model import TorchModel
 from bitcodec.models.weights_file import Stored, read_weights
@@ -22,15 +22,8 @@ from bitcodec.models.weights_file import weights_id as id_of_arrays
 
 def build(family: str, config: dict[str, Any]) -> TorchModel:
     """A model of a family with random weights; WeightsError for a bad configuration."""
-    row = family_of(family)
-    config_class, model_class = resolve(row.config), resolve(row.models[family])
-    if not isinstance(config, dict):
-        raise WeightsError(f"the configuration of a {family} model must be an object")
-    frozen = {k: tuple(v) if isinstance(v, list) else v for k, v in config.items()}
-    try:
-        model: TorchModel = model_class(config_class(**frozen))
-    except (TypeError, ValueError) as error:
-        raise WeightsError(f"bad configuration of a {family} model: {error}") from error
+    model_class = resolve(family_of(family).models[family])
+    model: TorchModel = model_class(read_config(family, config))
     return model
 
 

@@ -125,6 +125,10 @@ def open_model(path: Path, device: str) -> Model:
         from bitcodec.runtime.onnx_ladder import OnnxLadder
 
         return OnnxLadder(stored)
+    if device == "cpu" and stored.family == "sign":
+        from bitcodec.runtime.onnx_sign import OnnxSign
+
+        return OnnxSign(stored)
     return _in_torch(stored, device)
 
 

@@ -7,8 +7,8 @@ import functools
 import numpy as np
 
 from bitcodec.errors import BitcodecError, WeightsError
+from bitcodec.models.families import read_config
 from bitcodec.models.ladder.coding import HALO, SEARCH_ROUNDS, LadderCoding
-from bitcodec.models.ladder.config import read_config
 from bitcodec.models.ladder.context_integer import ContextKernels, IntegerContext
 from bitcodec.models.ladder.quantized import Quantizer, check_ranges
 from bitcodec.models.ladder.steps import step_of_code
@@ -33,7 +33,7 @@ class OnnxLadder(LadderCoding):
         self.stored = stored
         self.name, self.model_id = stored.path.stem, stored.model_id
         try:
-            self.config = read_config(stored.config)
+            self.config = read_config(stored.family, stored.config)
             self.context = IntegerContext(stored.part("context."))
             self.context.check()
             ranges = stored.part("ranges.")

@@ -29,10 +29,11 @@ class LazySession:
     Args:
         graph: makes the model, as :meth:`Graph.serialize` gives it.
         count: threads.
+        fused: whether operators may be fused into what rounds otherwise; for floats alone.
     """
 
-    def __init__(self, graph: Callable[[], bytes], count: int = 1) -> None:
-        self._graph, self._count = graph, count
+    def __init__(self, graph: Callable[[], bytes], count: int = 1, *, fused: bool = False) -> None:
+        self._graph, self._count, self._fused = graph, count, fused
         self._session: Session | None = None
         self._process = os.getpid()
         self._making = fork_safe_lock()
@@ -43,20 +44,20 @@ class LazySession:
             forked = self._process != os.getpid()
             if self._session is None or forked:
                 _self_test()
-                self._session = _open(self._graph(), 1 if forked else self._count)
+                self._session = _open(self._graph(), 1 if forked else self._count, self._fused)
                 self._process, self._count = os.getpid(), 1 if forked else self._count
             session = self._session
         out: list[np.ndarray] = session.run(None, feed)
         return out
 
 
-def _open(model: bytes, count: int) -> Session:
+def _open(model: bytes, count: int, fused: bool = False) -> Session:
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = count
     options.inter_op_num_threads = 1
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
-    # Graphs say what they mean: nothing is to be fused into what might round otherwise.
-    options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
+    if not fused:  # graphs say what they mean
+        options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
     options.log_severity_level = 3
     return onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
 

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
 
-from bitcodec.errors import WeightsError
 from bitcodec.models.whole import MAX_WIDTH, check_whole
 
 
@@ -52,16 +50,3 @@ class LadderConfig:
         """Pixels around a latent's block that the analysis reads."""
         at4, at8 = self.down
         return 4 * (1 + 2 * at4) + 8 * 2 * at8 + 16 * 2 * self.blocks
-
-
-def read_config(options: object) -> LadderConfig:
-    """A configuration from what a weights file's JSON says; WeightsError where it is none."""
-    if not isinstance(options, dict):
-        raise WeightsError("the configuration of a ladder model must be an object")
-    frozen: dict[str, Any] = {
-        name: tuple(value) if isinstance(value, list) else value for name, value in options.items()
-    }
-    try:
-        return LadderConfig(**frozen)
-    except (TypeError, ValueError) as error:
-        raise WeightsError(f"bad configuration of a ladder model: {error}") from error

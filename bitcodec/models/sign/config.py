@@ -42,7 +42,10 @@ class SignConfig:
         """Check the ranges: ValueError."""
         check_whole((self.n, self.m), "n and m", 1, MAX_WIDTH)
         check_whole((self.blocks,), "blocks", 0, 16)
-        check_whole(self.parents, "parents", -1, MAX_WIDTH)
+        if self.parents and len(self.parents) != self.m:
+            raise ValueError(f"parents has {len(self.parents)} entries for {self.m} channels")
+        for channel, parent in enumerate(self.parents):
+            check_whole((parent,), f"what channel {channel} is to refine", -1, channel - 1)
         for name, kind in (("activation", Activation), ("levels", Levels), ("binarizer", Rule)):
             if getattr(self, name) not in get_args(kind):
                 raise ValueError(f"{name} must be one of {', '.join(get_args(kind))}")

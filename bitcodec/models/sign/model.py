@@ -13,23 +13,22 @@ Beyond the report, a latent channel may refine another one: see
 
 from __future__ import annotations
 
-from typing import ClassVar, cast
+from typing import cast
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from bitcodec.entropy.packed import pack, unpack
-from bitcodec.errors import ContainerError
-from bitcodec.format.header import Coder
 from bitcodec.format.tiling import STRIDE
 from bitcodec.models.base import BLOCK
+from bitcodec.models.layers.blocks import in_blocks
 from bitcodec.models.layers.halo import NO_HALO, Halo, crop_halo
 from bitcodec.models.layers.residual_block import DepthwiseBlock
 from bitcodec.models.layers.stored_names import keep_stored_names
 from bitcodec.models.pinned import pinned
 from bitcodec.models.sign.binarize import binarize
+from bitcodec.models.sign.coding import SignCoding
 from bitcodec.models.sign.config import Activation, Rule, SignConfig
 from bitcodec.models.sign.residual_binarization import Refinement
 from bitcodec.models.torch_model import TorchModel
@@ -76,34 +75,12 @@ def _deconv(cin: int, cout: int) -> nn.ConvTranspose2d:
     return nn.ConvTranspose2d(cin, cout, 5, stride=2, padding=2, output_padding=1)
 
 
-def _in_blocks(layers: nn.Module, x: Tensor, before: int, after: int, around: int) -> Tensor:
-    """``layers(x)``, a block at a time.
-
-    Args:
-        layers: read no more than ``around`` latents around those of a block.
-        x: (N, C, H, W) with ``before`` positions a latent.
-        before: see x.
-        after: positions a latent of what comes out.
-        around: see layers.
-    """
-    height, width = (edge // before for edge in x.shape[-2:])
-    rows, edge = [], BLOCK // STRIDE
-    for top in range(0, height, edge):
-        row = []
-        for left in range(0, width, edge):
-            far = Halo(left, top, max(0, width - left - edge), max(0, height - top - edge))
-            near = far.at_most(around)
-            row.append(crop_halo(layers(crop_halo(x, far, near, before)), near, NO_HALO, after))
-        rows.append(torch.cat(row, 3))
-    return torch.cat(rows, 2)
-
-
 def _pixels(x: Tensor) -> np.ndarray:
     """(1, 3, H, W) in 0..1, or about it, to uint8 (H, W, 3)."""
     return (x[0].clamp(0, 1) * 255).round().to(torch.uint8).permute(1, 2, 0).cpu().numpy()
 
 
-class SignModel(TorchModel):
+class SignModel(TorchModel, SignCoding):
     """g_a, sign, g_s.
 
     ::
@@ -117,15 +94,11 @@ class SignModel(TorchModel):
         x_hat (N,3,H,W) in [0,1]
     """
 
-    family: ClassVar[str] = "sign"
-    coder: ClassVar[Coder] = Coder.PACKED
-
     def __init__(self, config: SignConfig | None = None) -> None:
         super().__init__()
-        c = self.config = config or SignConfig()
+        self.take_config(config or SignConfig())
+        c = self.config
         n, act = c.n, c.activation
-        # The receptive fields: a block reaches two positions at stride 8.
-        self.halo_in, self.halo_out = 2 * STRIDE + STRIDE * c.blocks, 2 + c.blocks
         self.g_a = nn.Sequential(
             _conv(3, n),
             _activation(act, n, False),
@@ -148,9 +121,6 @@ class SignModel(TorchModel):
         )
         self.preview_head = nn.Conv2d(n, 3, 3, padding=1) if c.preview else None
         keep_stored_names(self, {"preview_head": "small"})
-        self.reductions = (8,) if c.preview else ()
-        if c.parents and len(c.parents) != c.m:
-            raise ValueError(f"parents has {len(c.parents)} entries for {c.m} channels")
         self.refine = Refinement(c.parents) if c.parents else None
 
     def _latents(self, x: Tensor, rule: Rule) -> tuple[Tensor, Tensor]:
@@ -171,8 +141,8 @@ class SignModel(TorchModel):
         """
         if torch.is_grad_enabled() or max(x.shape[-2:]) <= 2 * BLOCK:
             return cast(Tensor, self.g_a(x))
-        x = _in_blocks(self.g_a[:6], x, STRIDE, 2, 1)
-        return _in_blocks(self.g_a[6:], x, 2, 1, 1 + self.config.blocks)
+        x = in_blocks(self.g_a[:6], x, (STRIDE, 2), 1, BLOCK, torch.cat)
+        return in_blocks(self.g_a[6:], x, (2, 1), 1 + self.config.blocks, BLOCK, torch.cat)
 
     def compress(self, x: Tensor) -> Tensor:
         """g_a alone: the real-valued latents before the sign.
@@ -241,35 +211,11 @@ class SignModel(TorchModel):
         x_hat = self.synthesize(y_hat)[..., : x.shape[-2], : x.shape[-1]]
         return x_hat if self.training else x_hat.clamp(0, 1)
 
-    def rate_for_quality(self, quality: int) -> int:
-        """Quality is the percentage of the M channels that is sent, at least one."""
-        channels: int = round(self.config.m * quality / 100)
-        return max(1, channels)
-
-    @property
-    def default_quality(self) -> int:
-        """All channels."""
-        return 100
-
-    def rates(self) -> range:
-        """1..M channels."""
-        return range(1, self.config.m + 1)
-
     @pinned()
     def analyze(self, rgb: np.ndarray, rate: int) -> np.ndarray:
         """uint8 (16 h, 16 w, 3) to latents (rate, h, w), float32."""
         x = torch.from_numpy(rgb).to(self._device).permute(2, 0, 1)[None].float() / 255
         return self.compress(x)[0, :rate].cpu().numpy()
-
-    def encode_tile(self, latents: np.ndarray, rate: int, effort: int) -> bytes:
-        """One bit a latent, +1 where the latent is not negative."""
-        return pack(latents >= 0)
-
-    def decode_tile(self, payload: bytes, shape: tuple[int, int], rate: int) -> np.ndarray:
-        """Packed bits to int8 (rate, h, w) of -1 and +1."""
-        if rate not in self.rates():
-            raise ContainerError(f"rate {rate} is not in 1..{self.config.m}")
-        return unpack(payload, (rate, *shape)).astype(np.int8) * 2 - 1
 
     def _values(self, latents: np.ndarray) -> Tensor:
         """int8 -1 and +1 (rate, h, w) to the configured levels, (1, rate, h, w)."""

@@ -27,9 +27,7 @@ class Refinement(nn.Module):
     def __init__(self, parents: tuple[int, ...]) -> None:
         super().__init__()
         depth: list[int] = []
-        for j, p in enumerate(parents):
-            if not -1 <= p < j:
-                raise ValueError(f"channel {j} can't refine channel {p}")
+        for p in parents:
             depth.append(0 if p < 0 else depth[p] + 1)
         # levels[d]: channels at depth d, in ascending order, and their parents
         self.levels = [
