@@ -69,13 +69,13 @@ _WEIGHTS = (
 @functools.lru_cache(maxsize=32)
 def _window(n: int, dtype: torch.dtype, device: torch.device) -> Tensor:
     """The Gaussian at each of n samples as rows of a matrix (n, n), mirrored at the ends."""
-    at = torch.arange(-_RADIUS, _RADIUS + 1, dtype=torch.float64)
+    at = torch.arange(-_RADIUS, _RADIUS + 1, dtype=torch.float64, device=device)
     g = torch.exp(-at.square() / (2 * _SIGMA**2))
-    where = (torch.arange(n)[:, None] + at.long()) % (2 * n)
+    where = (torch.arange(n, device=device)[:, None] + at.long()) % (2 * n)
     where = torch.minimum(where, 2 * n - 1 - where)
-    out = torch.zeros(n, n, dtype=torch.float64)
+    out = torch.zeros(n, n, dtype=torch.float64, device=device)
     out.scatter_add_(1, where, (g / g.sum()).expand(n, -1))
-    return out.to(device, dtype)
+    return out.to(dtype)
 
 
 def _blur(x: Tensor) -> Tensor:
@@ -92,9 +92,9 @@ def _linear(x: Tensor) -> Tensor:
 
 def _xyb(x: Tensor) -> Tensor:
     """Linear light (N, 3, H, W) to the shifted, positive XYB of SSIMULACRA2."""
-    opsin = torch.tensor(_OPSIN, dtype=x.dtype, device=x.device)
-    mixed = (torch.tensordot(opsin, x, ([1], [1])) + _BIAS) ** (1 / 3) - _BIAS ** (1 / 3)
-    first, second, third = mixed  # (N, H, W) each
+    red, green, blue = x.unbind(1)
+    mixed = (r * red + g * green + b * blue for r, g, b in _OPSIN)
+    first, second, third = ((part + _BIAS) ** (1 / 3) - _BIAS ** (1 / 3) for part in mixed)
     y = 0.5 * (first + second)
     return torch.stack([7 * (first - second) + 0.42, y + 0.01, third - y + 0.55], 1)
 
