@@ -188,6 +188,8 @@ for attempt in (
         assert "torch" in str(error), error
     else:
         raise AssertionError
+from bitcodec.cli.main import main
+assert main(["export", sys.argv[1], "out", "--data", sys.argv[4]]) == 1
 """
 
 
@@ -195,9 +197,10 @@ def test_no_torch_is_needed(ladder_file: Path, tiny_weights: Path, tmp_path: Pat
     float_ = tmp_path / "float.safetensors"  # as training leaves them: not to encode with
     save_weights(build("ladder-float", {"width": 8, "hidden": 8, "state": 8}), float_)
     files = [str(path) for path in (ladder_file, tiny_weights, float_)]
-    command = [sys.executable, "-c", _WITHOUT_TORCH, *files]
+    command = [sys.executable, "-c", _WITHOUT_TORCH, *files, str(SAMPLE)]
     done = subprocess.run(command, capture_output=True, text=True, timeout=100, cwd=tmp_path)
     assert done.returncode == 0, done.stderr
+    assert done.stderr == "bitcodec: error: this needs torch, which is not installed\n"
     picture = np.random.default_rng(0).integers(0, 256, (40, 50, 3)).astype(np.uint8)
     for path, size in zip(files, done.stdout.split(), strict=False):
         data = bitcodec.encode(picture, model=path, quality=30, device="cpu")

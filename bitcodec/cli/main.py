@@ -28,6 +28,7 @@ COMMANDS = {
     "info": ("bitcodec.cli.info", "info_command", "Show what .bin files say of themselves."),
     "models": ("bitcodec.cli.models", "models_command", "List the models that can be named."),
     "train": ("bitcodec.cli.train", "train_command", "Train a model on a folder of pictures."),
+    "export": ("bitcodec.cli.export", "export_command", "Make weights that code of trained ones."),
     "eval": ("bitcodec.cli.eval", "eval_command", "Measure models and other codecs on a folder."),
     "compare": ("bitcodec.cli.compare", "compare_command", "Compare files with their original."),
 }
@@ -146,6 +147,11 @@ def _run(args: Sequence[str] | None) -> int:
     except BitcodecError as error:
         _say(printable(str(error)))
         return error.exit_code
+    except ModuleNotFoundError as error:  # of a slim environment
+        if not error.name or error.name.startswith("bitcodec"):
+            raise
+        _say(f"this needs {error.name}, which is not installed")
+        return BitcodecError.exit_code
 
 
 def _raise_interrupt(abort: click.Abort) -> NoReturn:

@@ -37,13 +37,16 @@ def _as_stored(tensor: Tensor, half: bool) -> Tensor:
     return tensor.detach().cpu().contiguous()
 
 
-def save_weights(model: TorchModel, path: Path, *, half: bool = False) -> bytes:
-    """Write a weights file atomically, replacing an old one.
+def save_weights(
+    model: TorchModel, path: Path, *, half: bool = False, overwrite: bool = True
+) -> bytes:
+    """Write a weights file atomically.
 
     Args:
         model: what to save; integer tensors are kept as they are.
         path: the file.
         half: store float tensors as float16, where that may be.
+        overwrite: replace a file that is there; without it that is a FileError.
 
     Returns:
         The model's id.
@@ -55,7 +58,7 @@ def save_weights(model: TorchModel, path: Path, *, half: bool = False) -> bytes:
     config = json.dumps(dataclasses.asdict(model.config), sort_keys=True)
     model_id = weights_id(model.family, config, tensors)
     metadata = {FAMILY: model.family, CONFIG: config, ID: model_id.hex()}
-    atomic_write(path, save(tensors, metadata), overwrite=True)
+    atomic_write(path, save(tensors, metadata), overwrite=overwrite)
     return model_id
 
 
