@@ -12,8 +12,11 @@ import pytest
 import torch
 
 import bitcodec
-from bitcodec.errors import BitcodecError, WeightsError
+from bitcodec.errors import BitcodecError
+from bitcodec.models.ladder.config import LadderConfig
 from bitcodec.models.ladder.model import LadderModel
+from bitcodec.models.ladder.shapes import transform_shapes
+from bitcodec.models.ladder.transform import Transform
 from bitcodec.models.layers.halo import NO_HALO, Halo
 from bitcodec.models.sign.shapes import tensor_shapes
 from bitcodec.models.weights import build, load_weights, save_weights
@@ -98,14 +101,15 @@ def test_weights_without_ranges_run_in_torch(tmp_path: Path, ladder_file: Path) 
     assert isinstance(plain.latent_coder().kernels, OnnxKernels)
 
 
-def test_a_missing_tensor_is_named(tmp_path: Path, ladder_file: Path) -> None:
-    model = load_weights(ladder_file)
-    assert isinstance(model, LadderModel)
-    del model.ranges["up.out"]
-    save_weights(model, tmp_path / "bad.safetensors")
-    bad = open_model(tmp_path / "bad.safetensors", "cpu")
-    with pytest.raises(WeightsError, match="ranges"):
-        bad.synthesize_pixels(np.zeros((768, 1, 1), np.int16), bad.rates()[0])
+@pytest.mark.parametrize(
+    "config",
+    [LadderConfig(), LadderConfig(4, 4, 8, 8, (4, 8), 2, (3, 1), 3), LadderConfig(blocks=0)],
+)
+def test_shapes_are_those_of_the_network(config: LadderConfig) -> None:
+    with torch.device("meta"):
+        network = Transform(config)
+    found = {name: tuple(value.shape) for name, value in network.state_dict().items()}
+    assert transform_shapes(config) == found
 
 
 def test_the_same_pixels_where_products_are_added_in_16_bits(

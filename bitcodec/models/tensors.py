@@ -5,9 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+import numpy as np
+
 from bitcodec.errors import WeightsError
 
-__all__ = ["Shapes", "block_shapes", "check_tensors", "conv_shapes"]
+__all__ = ["Shapes", "block_shapes", "check_arrays", "check_tensors", "conv_shapes"]
 
 Shapes = dict[str, tuple[int, ...]]
 
@@ -41,3 +43,13 @@ def check_tensors(tensors: Mapping[str, Any], wanted: Shapes) -> None:
         found = tuple(tensors[name].shape)
         if found != wanted[name]:
             raise WeightsError(f"tensor {name} has the shape {found}, not {wanted[name]}")
+
+
+def check_arrays(arrays: Mapping[str, np.ndarray], wanted: Shapes) -> None:
+    """:func:`check_tensors`, and that they are floats and finite."""
+    check_tensors(arrays, wanted)
+    for name, array in arrays.items():
+        if array.dtype.kind != "f":
+            raise WeightsError(f"tensor {name} is {array.dtype}, not float")
+        if not np.isfinite(array).all():
+            raise WeightsError(f"tensor {name} is out of range")

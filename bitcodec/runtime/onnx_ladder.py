@@ -11,8 +11,10 @@ from bitcodec.models.families import read_config
 from bitcodec.models.ladder.coding import HALO, SEARCH_ROUNDS, LadderCoding
 from bitcodec.models.ladder.context_integer import ContextKernels, IntegerContext
 from bitcodec.models.ladder.quantized import Quantizer, check_ranges
+from bitcodec.models.ladder.shapes import tensor_shapes
 from bitcodec.models.ladder.steps import step_of_code
 from bitcodec.models.layers.halo import NO_HALO, Halo
+from bitcodec.models.tensors import check_arrays
 from bitcodec.models.weights_file import Stored
 from bitcodec.runtime.onnx_analysis import OnnxAnalysis
 from bitcodec.runtime.onnx_context import OnnxKernels
@@ -34,6 +36,8 @@ class OnnxLadder(LadderCoding):
         self.name, self.model_id = stored.path.stem, stored.model_id
         try:
             self.config = read_config(stored.family, stored.config)
+            others = {k: v for k, v in stored.tensors.items() if not k.startswith("context.")}
+            check_arrays(others, tensor_shapes(self.config))
             self.context = IntegerContext(stored.part("context."))
             self.context.check()
             ranges = stored.part("ranges.")

@@ -14,7 +14,7 @@ from bitcodec.models.layers.blocks import in_blocks
 from bitcodec.models.layers.halo import NO_HALO, Halo, crop_halo
 from bitcodec.models.sign.coding import SignCoding
 from bitcodec.models.sign.shapes import Kind, layer_kinds, tensor_shapes
-from bitcodec.models.tensors import check_tensors
+from bitcodec.models.tensors import check_arrays
 from bitcodec.models.weights_file import Stored
 from bitcodec.runtime.onnx_file import MICROSOFT, Graph
 from bitcodec.runtime.onnx_session import LazySession
@@ -37,7 +37,7 @@ class OnnxSign(SignCoding):
         self._tensors = stored.tensors
         try:
             self.take_config(read_config(stored.family, stored.config))
-            check_tensors(self._tensors, tensor_shapes(self.config))
+            check_arrays(self._tensors, tensor_shapes(self.config))
         except WeightsError as error:
             raise WeightsError(f"{stored.path}: {error}") from error
         g_a, g_s = (list(enumerate(kinds)) for kinds in layer_kinds(self.config).values())
