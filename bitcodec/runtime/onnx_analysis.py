@@ -2,22 +2,26 @@
 
 from __future__ import annotations
 
+import functools
 import math
 
 import numpy as np
 
+from bitcodec.models.ladder.activations import (
+    BYTE,
+    Activation,
+    analysis_activations,
+    down_sections,
+)
 from bitcodec.models.ladder.channels import CHANNELS
 from bitcodec.models.ladder.config import LadderConfig
-from bitcodec.models.ladder.quantized import Activation, Quantizer, split_matrix
+from bitcodec.models.ladder.quantized import Quantizer, split_matrix
 from bitcodec.models.ladder.steps import STEP_MIDDLE, step_of_code
 from bitcodec.runtime.onnx_file import Graph
 from bitcodec.runtime.onnx_layers import Builder, Order, Value, product, shuffled
 from bitcodec.runtime.onnx_session import LazySession
 
 __all__ = ["OnnxAnalysis"]
-
-_ENTER = Activation.of(127 / 14)  #: asinh of latents, up to 9
-_PIXELS = Activation.of(127 / 64)  #: what the pixel path reads: (x - 128) / 64
 
 
 class OnnxAnalysis:
@@ -31,6 +35,7 @@ class OnnxAnalysis:
 
     def __init__(self, config: LadderConfig, quantizer: Quantizer, threads: int) -> None:
         self.config, self.of = config, quantizer
+        self._sections = down_sections(config)
         self._first = LazySession(self._block_graph, threads)
         self._rest = LazySession(self._graph, threads)
 
@@ -40,12 +45,13 @@ class OnnxAnalysis:
         tall, wide = (edge // 16 for edge in rgb.shape[:2])
         rows = rgb.reshape(tall, 16, wide, 48).transpose(0, 2, 1, 3).reshape(-1, 768)
         y0: np.ndarray = self._first.run({"rows": rows, "step": np.array(step, np.float32)})[0]
-        companded = np.rint(np.arcsinh(y0) * np.float32(1 / _ENTER.unit))
+        unit = self._table["fa.0.in"].unit
+        companded = np.rint(np.arcsinh(y0) * np.float32(1 / unit))
         at4, at8 = self.config.pixels
         feed = {
             "y0": y0,
             "gain": np.exp(self.of.log_gain(step)),
-            "companded": (companded.clip(-127, 127) + 128).astype(np.uint8),
+            "companded": (companded.clip(-BYTE, BYTE) + 128).astype(np.uint8),
             "enter_bias": self._enter_bias(step),
             "pixels": rgb.reshape(4 * tall, 4, 4 * wide, 4, 3),
             "fours": np.array([1, 4 * tall, 4 * wide, 48]),
@@ -72,32 +78,30 @@ class OnnxAnalysis:
         g.output(g.node("Div", y, g.input("step", "float32", [])), "y0", "float32", ["n", CHANNELS])
         return g.serialize()
 
-    def _down_names(self) -> list[str]:
-        """The three convolutions of the pixel path that are not in residual blocks."""
-        at4, at8 = self.config.down
-        return [f"down.d4.{n}" for n in (0, at4 + 2, at4 + at8 + 4)]
+    @functools.cached_property
+    def _table(self) -> dict[str, Activation]:
+        return analysis_activations(self.config, self.of.ranges)
 
     def _enter_bias(self, step: float) -> np.ndarray:
         """The biases that meet at the trunk's start, and the plane of the step."""
         plane = self.of.array("fa.0.weight")[:, -1, 0, 0] * math.log(step / STEP_MIDDLE)
-        down = self.of.array(self._down_names()[-1] + ".bias")
+        down = self.of.array(self._sections[-1][0] + ".bias")
         return np.asarray(self.of.array("fa.0.bias") + plane + down, np.float32)
 
     def _graph(self) -> bytes:
         g = Graph()
-        b = Builder(g, self.of)
+        b = Builder(g, self.of, self._table)
         width = self.config.width
         y0 = g.input("y0", "float32", ["n", CHANNELS])
-        x = Value(g.input("companded", "uint8", ["n", CHANNELS]), _ENTER)
+        x = Value(g.input("companded", "uint8", ["n", CHANNELS]), b.table["fa.0.in"])
         h = b.dense(x, self.of.array("fa.0.weight")[:, :-1, 0, 0])
         h = g.node("Add", h, g.input("enter_bias", "float32", [width]))
         h = g.node("Add", h, self._down(g, b))
-        size16, before = g.input("size16", "int64", [4]), "taps.fa_sum"
+        size16 = g.input("size16", "int64", [4])
         for n in range(self.config.blocks):
-            h = b.block(h, f"fa.{n + 1}", self.of.range(before), size16)
-            before = f"fa.{n + 1}"
+            h = b.block(h, f"fa.{n + 1}", size16)
         last = f"fa.{self.config.blocks + 1}."
-        features = b.quantize_rows(h, self.of.range(before))
+        features = b.quantize_rows(h, b.table[last + "in"])
         more = b.dense(features, self.of.array(last + "weight")[:, :, 0, 0])
         y = g.node("Mul", y0, g.input("gain", "float32", [CHANNELS]))
         y = g.node("Add", g.node("Add", y, more), g.constant(self.of.array(last + "bias")))
@@ -110,20 +114,12 @@ class OnnxAnalysis:
         x = g.node(
             "Transpose", g.input("pixels", "uint8", ["y", 4, "x", 4, 3]), perm=[0, 2, 4, 1, 3]
         )
-        d = Value(g.node("Reshape", x, g.input("fours", "int64", [4])), _PIXELS)
-        at, names = 0, self._down_names()
-        for section, channels in enumerate((0, at4, at8)):
-            own = range(at + 1, at + 1 + (*self.config.down, 0)[section])
-            order = Order(inputs=shuffled(channels)) if section else None
-            parts = [f"down.d4.{n}{part}" for n in own for part in ("", ".f.2")]
-            if section == 2:
-                weight = self.of.array(names[2] + ".weight")[:, shuffled(at8), 0, 0]
-                return b.dense(Value(b.rows(d.name, 4 * at8), d.how), weight)
-            shared = self.of.shared(names[section], *parts)
-            d = b.conv(d, names[section], b.into(names[section], shared), order)
-            for n in own:
-                d = b.residual(d, f"down.d4.{n}")
+        d = Value(g.node("Reshape", x, g.input("fours", "int64", [4])), b.table["down.d4.0.in"])
+        for section, (first, blocks) in enumerate(self._sections[:2]):
+            d = b.conv(d, first, Order(inputs=shuffled(at4)) if section else None)
+            for name in blocks:
+                d = b.residual(d, name)
             squares = g.input(f"squares{section}", "int64", [6])
             d = b.unshuffle(d, squares, g.input(f"halved{section}", "int64", [4]))
-            at += len(own) + 2
-        raise AssertionError
+        weight = self.of.array(self._sections[2][0] + ".weight")[:, shuffled(at8), 0, 0]
+        return b.dense(Value(b.rows(d.name, 4 * at8), d.how), weight)

@@ -8,9 +8,10 @@ import numpy as np
 
 from bitcodec.errors import BitcodecError, WeightsError
 from bitcodec.models.families import read_config
+from bitcodec.models.ladder.activations import check_ranges
 from bitcodec.models.ladder.coding import HALO, SEARCH_ROUNDS, LadderCoding
 from bitcodec.models.ladder.context_integer import ContextKernels, IntegerContext
-from bitcodec.models.ladder.quantized import Quantizer, check_ranges
+from bitcodec.models.ladder.quantized import Quantizer
 from bitcodec.models.ladder.shapes import tensor_shapes
 from bitcodec.models.ladder.steps import step_of_code
 from bitcodec.models.layers.halo import NO_HALO, Halo

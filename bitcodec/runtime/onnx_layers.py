@@ -6,15 +6,13 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from bitcodec.models.ladder.quantized import Activation, Quantizer, byte_matrix
+from bitcodec.models.ladder.activations import Activation
+from bitcodec.models.ladder.quantized import Quantizer, byte_matrix
 from bitcodec.runtime.onnx_file import MICROSOFT, Graph
 from bitcodec.runtime.onnx_session import adds_in_16_bits
 from bitcodec.runtime.operators import conv, weights
 
 __all__ = ["Builder", "Order", "Value", "product", "shuffled"]
-
-
-_LEAST_GELU = 0.17
 
 
 @dataclass(frozen=True)
@@ -35,10 +33,16 @@ class Order:
 
 
 class Builder:
-    """Adds layers of a transform to a graph."""
+    """Adds layers of a transform to a graph.
 
-    def __init__(self, graph: Graph, quantizer: Quantizer) -> None:
-        self.graph, self.of = graph, quantizer
+    Args:
+        graph: to put them in.
+        quantizer: of their tensors.
+        table: how what they put out is read, by name.
+    """
+
+    def __init__(self, graph: Graph, quantizer: Quantizer, table: dict[str, Activation]) -> None:
+        self.graph, self.of, self.table = graph, quantizer, table
         self.unsigned = adds_in_16_bits()
 
     def _how(self, how: Activation) -> tuple[str, str]:
@@ -48,45 +52,38 @@ class Builder:
         """Floats to bytes, one unit for all channels."""
         return Value(self.graph.node("QuantizeLinear", x, *self._how(how)), how)
 
-    def conv(self, x: Value, name: str, y: Activation, order: Order | None = None) -> Value:
-        """Layer ``name`` from x to y, whose range it is clipped to."""
-        order = order or Order()
+    def conv(self, x: Value, name: str, order: Order | None = None) -> Value:
+        """Layer ``name``, clipped to the range of what it puts out."""
+        order, y = order or Order(), self.table[name]
         weight, bias = self.of.array(name + ".weight"), self.of.array(name + ".bias")
         weight = weight * np.float32(order.gain)
         if order.inputs is not None:
             weight = weight[:, order.inputs]
         if order.outputs is not None:
-            weight, bias = weight[order.outputs], bias[order.outputs]
+            weight, bias, y = weight[order.outputs], bias[order.outputs], y.tiled(4)
         layer, zeros = self.of.layer(weight, bias, x.how, y), (x.how.zero, y.zero)
         groups = len(weight) if weight.shape[1] == 1 and len(weight) > 1 else 1
         return Value(conv(self.graph, x.name, *layer, *zeros, groups, self.unsigned), y)
 
-    def into(self, name: str, shared: np.ndarray) -> Activation:
-        """What layer ``name`` puts out, in units that others share."""
-        return Activation.of(float((self.of.range(name) / shared).max()), shared)
-
     def add(self, a: Value, b: Value, name: str) -> Value:
-        """The sum of two that share their channels' units; its range is known as ``name``."""
-        y = self.into(name, a.how.channels)
+        """The sum ``name`` of two that share their channels' units."""
+        y = self.table[name]
         parts = (a.name, *self._how(a.how), b.name, *self._how(b.how), *self._how(y))
         return Value(self.graph.node("QLinearAdd", *parts, domain=MICROSOFT), y)
 
     def residual(self, x: Value, name: str) -> Value:
         """3x3, ReLU, 3x3, plus the input."""
-        inner = Activation.of(1.0, self.of.range(name + ".f.0"), positive=True)
-        hidden = self.conv(x, name + ".f.0", inner)
-        last = name + ".f.2"
-        return self.add(self.conv(hidden, last, self.into(last, x.how.channels)), x, name)
+        hidden = self.conv(x, name + ".f.0")
+        return self.add(self.conv(hidden, name + ".f.2"), x, name)
 
     def rows(self, x: str, channels: int) -> str:
         """Positions as rows: (n, C)."""
         shape = self.graph.constant(np.array([-1, channels], np.int64))
         return self.graph.node("Reshape", x, shape)
 
-    def quantize_rows(self, x: str, ranges: np.ndarray, *, positive: bool = False) -> Value:
+    def quantize_rows(self, x: str, how: Activation) -> Value:
         """Floats (..., C) to bytes, a unit for each channel."""
-        how = Activation.of(1.0, ranges, positive=positive)
-        scaled = self.graph.node("Mul", x, self.graph.constant(1 / ranges))
+        scaled = self.graph.node("Mul", x, self.graph.constant(1 / how.channels))
         return Value(self.graph.node("QuantizeLinear", scaled, *self._how(how)), how)
 
     def dense(self, x: Value, weight: np.ndarray) -> str:
@@ -97,34 +94,26 @@ class Builder:
         inputs = x.name, values, some, c(scale), c(np.uint8(x.how.zero)), zero
         return self.graph.node("MatMulIntegerToFloat", *inputs, domain=MICROSOFT)
 
-    def block(self, x: str, name: str, ranges: np.ndarray, size: str, *, relu: bool = False) -> str:
+    def block(self, x: str, name: str, size: str, *, relu: bool = False) -> str:
         """Depthwise 5x5, 1x1, GELU or ReLU, 1x1, plus the input, which stays in float32.
 
         Args:
             x: rows (n, C).
             name: of the block.
-            ranges: of x.
             size: (1, h, w, C), as a value.
             relu: ReLU, not GELU.
         """
-        g, width = self.graph, len(ranges)
-        q = self.quantize_rows(x, ranges)
-        q = Value(g.node("Reshape", q.name, size), q.how)
-        d = self.conv(q, name + ".dw", Activation.of(1.0, self.of.range(name + ".dw")))
+        g, q = self.graph, self.quantize_rows(x, self.table[name + ".in"])
+        d = self.conv(Value(g.node("Reshape", q.name, size), q.how), name + ".dw")
+        width = len(d.how.channels)
         if relu:
-            how = Activation.of(1.0, self.of.range(name + ".a"), positive=True)
-            hidden = self.conv(d, name + ".a", how)
-            hidden = Value(self.rows(hidden.name, 2 * width), how)
+            hidden = self.conv(d, name + ".a")
+            hidden = Value(self.rows(hidden.name, 2 * width), hidden.how)
         else:
             weight, bias = self.of.array(name + ".a.weight"), self.of.array(name + ".a.bias")
             wide = self.dense(Value(self.rows(d.name, width), d.how), weight[:, :, 0, 0])
             wide = g.node("BiasGelu", wide, g.constant(bias), domain=MICROSOFT)
-            # GELU is no less than -0.17, so most of the bytes are for what is above 0.
-            largest = float(self.of.range(name + ".a").max()) + _LEAST_GELU
-            how = Activation(
-                largest / 255, round(255 * _LEAST_GELU / largest), np.ones(1, np.float32)
-            )
-            hidden = self.quantize(wide, how)
+            hidden = self.quantize(wide, self.table[name + ".a"])
         weight, bias = self.of.array(name + ".b.weight"), self.of.array(name + ".b.bias")
         more = self.dense(hidden, weight[:, :, 0, 0])
         return g.node("Add", x, g.node("Add", more, g.constant(bias)))

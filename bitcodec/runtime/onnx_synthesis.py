@@ -7,13 +7,15 @@ them in float32.
 
 from __future__ import annotations
 
+import functools
 import math
 
 import numpy as np
 
+from bitcodec.models.ladder.activations import BYTE, Activation, synthesis_activations
 from bitcodec.models.ladder.channels import CHANNELS
 from bitcodec.models.ladder.config import LadderConfig
-from bitcodec.models.ladder.quantized import Activation, Quantizer, byte_matrix, split_matrix
+from bitcodec.models.ladder.quantized import Quantizer, byte_matrix, split_matrix
 from bitcodec.models.ladder.steps import STEP_MIDDLE, step_of_code
 from bitcodec.models.layers import fixed_point as fx
 from bitcodec.models.layers.halo import NO_HALO, Halo, crop_halo
@@ -24,8 +26,6 @@ from bitcodec.runtime.onnx_session import LazySession
 __all__ = ["OnnxSynthesis"]
 
 _REACH = (2, 2)  #: latents that the pixel path reads around its own, at stride 8 and at 4
-_ENTER = Activation.of(127 / 16)  #: companded latents
-_BYTE = 127  #: largest magnitude of a byte
 
 
 class OnnxSynthesis:
@@ -40,7 +40,6 @@ class OnnxSynthesis:
     def __init__(self, config: LadderConfig, quantizer: Quantizer, threads: int) -> None:
         self.config, self.of = config, quantizer
         self.kernels = _unshuffled(quantizer.array("ws"))
-        self.compander = _compander()
         self._session = LazySession(self._graph, threads)
         self._gained: tuple[float, dict[str, np.ndarray]] | None = None
 
@@ -54,7 +53,7 @@ class OnnxSynthesis:
         at4, at8 = self.config.pixels
         h8, w8 = tall + _tall(far) - _tall(near), wide + _wide(far) - _wide(near)
         feed = {
-            "companded": self.compander.take(q.view(np.uint16)).reshape(-1, CHANNELS),
+            "companded": self._compander.take(q.view(np.uint16)).reshape(-1, CHANNELS),
             "size16": np.array([1, *q.shape[:2], self.config.width]),
             "size8": np.array([1, 2 * h8, 2 * w8, at8]),
             "size4": np.array([1, 4 * tall, 4 * wide, at4]),
@@ -70,16 +69,27 @@ class OnnxSynthesis:
         out: np.ndarray = self._session.run(feed)[0]
         return np.ascontiguousarray(_cropped(out, near))
 
+    @functools.cached_property
+    def _table(self) -> dict[str, Activation]:
+        return synthesis_activations(self.config, self.of.ranges)
+
+    @functools.cached_property
+    def _compander(self) -> np.ndarray:
+        """128 + asinh(q) in units, for q as an unsigned 16-bit number: uint8 (65536,)."""
+        q = np.arange(65536).astype(np.uint16).view(np.int16)
+        e = np.rint(np.arcsinh(q.astype(np.float32)) / self._table["fs.0.in"].unit)
+        return np.asarray(e.clip(-BYTE, BYTE) + 128, np.uint8)
+
     def _of_latents(self, rows: np.ndarray, step: float) -> dict[str, np.ndarray]:
         """Latents (n, 768) as bytes, and the rest of those that are none."""
-        feed = {"bytes": (rows.clip(-_BYTE, _BYTE) + 128).astype(np.uint8)}
-        which = np.flatnonzero((rows.max(0) > _BYTE) | (rows.min(0) < -_BYTE))
+        feed = {"bytes": (rows.clip(-BYTE, BYTE) + 128).astype(np.uint8)}
+        which = np.flatnonzero((rows.max(0) > BYTE) | (rows.min(0) < -BYTE))
         which = which if len(which) else np.zeros(1, np.int64)
         some = rows[:, which].astype(np.float32)
         gain = self._gain(step)[which, None]
         return {
             **feed,
-            "rest": some - some.clip(-_BYTE, _BYTE),
+            "rest": some - some.clip(-BYTE, BYTE),
             "rest_kernels": gain * self.kernels[which],
         }
 
@@ -97,7 +107,7 @@ class OnnxSynthesis:
             after = gained if self.config.gain_terms > 1 else self.kernels * np.float32(step)
             last = f"fs.{self.config.blocks + 1}."
             weight = self.of.array(last + "weight")[:, :, 0, 0].T
-            units = Activation.of(1.0, self._stages()[-1]).units[:, None]
+            units = self._table[last + "in"].units[:, None]
             leave, leave_scale = byte_matrix(units * (weight @ after), fx.SMALL_WEIGHT)
             kept = (
                 step,
@@ -110,7 +120,9 @@ class OnnxSynthesis:
                     "leave_scale": leave_scale,
                     "leave_bias": self.of.array(last + "bias") @ after,
                     "enter_bias": self._enter_bias(step),
-                    "unit": np.array(step * 128 / STEP_MIDDLE * self._out().unit, np.float32),
+                    "unit": np.array(
+                        step * 128 / STEP_MIDDLE * self._table["up.out"].unit, np.float32
+                    ),
                 },
             )
             self._gained = kept
@@ -121,66 +133,36 @@ class OnnxSynthesis:
         plane = self.of.array("fs.0.weight")[:, -1, 0, 0] * math.log(step / STEP_MIDDLE)
         return np.asarray(self.of.array("fs.0.bias") + plane, np.float32)
 
-    def _stages(self) -> list[np.ndarray]:
-        """Ranges of the trunk's channels: before its blocks and after each."""
-        return [self.of.range(name) for name in ("taps.fs0", *self._blocks())]
-
-    def _blocks(self) -> list[str]:
-        return [f"fs.{n + 1}" for n in range(self.config.blocks)]
-
-    def _out(self) -> Activation:
-        return Activation.of(float(self.of.range("up.out").max()))
-
     def _graph(self) -> bytes:
         g = Graph()
-        b = Builder(g, self.of)
+        b = Builder(g, self.of, self._table)
         at4, at8 = self.config.pixels
-        width, stages = self.config.width, self._stages()
-        x = Value(g.input("companded", "uint8", ["l", CHANNELS]), _ENTER)
+        width, blocks = self.config.width, self.config.blocks
+        x = Value(g.input("companded", "uint8", ["l", CHANNELS]), b.table["fs.0.in"])
         h = b.dense(x, self.of.array("fs.0.weight")[:, :-1, 0, 0])
         h = g.node("Add", h, g.input("enter_bias", "float32", [width]))
         size16 = g.input("size16", "int64", [4])
-        for name, ranges in zip(self._blocks(), stages[:-1], strict=True):
-            h = b.block(h, name, ranges, size16, relu=self.config.gain_terms > 1)
-        features = b.quantize_rows(h, stages[-1])
+        for n in range(blocks):
+            h = b.block(h, f"fs.{n + 1}", size16, relu=self.config.gain_terms > 1)
+        features = b.quantize_rows(h, b.table[f"fs.{blocks + 1}.in"])
         far = b.cut(Value(g.node("Reshape", features.name, size16), features.how), "far")
         x1 = self._pixels(g, b, b.cut(far, "near"))
         size8, size4 = (g.input(name, "int64", [4]) for name in ("size8", "size4"))
-        up = b.shuffle(self._wider(b, far, "up.u8.0", at8, self._at8()), size8, at8)
+        up = b.shuffle(b.conv(far, "up.u8.0", Order(outputs=shuffled(at8))), size8, at8)
         for n in (2, 3):
             up = b.residual(up, f"up.u8.{n}")
-        shared = self._at4()
-        up = self._wider(b, b.cut(up, "near8"), "up.u4.0", at4, shared)
-        x1_bytes = b.quantize(x1, Activation.of(float(self.of.range("taps.x1").max())))
-        seen = b.conv(x1_bytes, "up.inp", b.into("up.taps.inp", shared), Order(gain=1 / 128))
+        up = b.conv(b.cut(up, "near8"), "up.u4.0", Order(outputs=shuffled(at4)))
+        seen = b.conv(b.quantize(x1, b.table["up.inp.in"]), "up.inp", Order(gain=1 / 128))
         up = b.add(b.shuffle(up, size4, at4), seen, "up.taps.sum")
         for n in range(3):
             up = b.residual(up, f"up.body.{n}")
         zero, unit = g.constant(np.uint8(128)), g.input("unit", "float32", [])
-        more = g.node("DequantizeLinear", b.conv(up, "up.out", self._out()).name, unit, zero)
+        more = g.node("DequantizeLinear", b.conv(up, "up.out").name, unit, zero)
         pixels = g.node("QuantizeLinear", g.node("Add", x1, more), g.constant(1.0), zero)
         size = g.input("size", "int64", [3])
         pixels = b.rearrange(pixels, [0, 0, 0, 3, 4, 4], [0, 1, 4, 2, 5, 3], size)
         g.output(pixels, "pixels", "uint8", ["y", "x", 3])
         return g.serialize()
-
-    def _at8(self) -> np.ndarray:
-        names = [f"up.u8.{n}{part}" for n in (2, 3) for part in ("", ".f.2")]
-        return np.asarray(np.maximum(self.of.shared(*names), self._narrow("up.u8.0")))
-
-    def _at4(self) -> np.ndarray:
-        names = [f"up.body.{n}{part}" for n in range(3) for part in ("", ".f.2")]
-        shared = self.of.shared("up.taps.inp", "up.taps.sum", *names)
-        return np.asarray(np.maximum(shared, self._narrow("up.u4.0")))
-
-    def _narrow(self, name: str) -> np.ndarray:
-        """Ranges after a shuffle of 2x2: each channel's is the largest of its four."""
-        return np.asarray(self.of.range(name).reshape(-1, 4).max(1))
-
-    def _wider(self, b: Builder, x: Value, name: str, channels: int, shared: np.ndarray) -> Value:
-        """A layer whose outputs are to be shuffled, its channels as (2, 2, C)."""
-        y = Activation.of(float((self._narrow(name) / shared).max()), shared).tiled(4)
-        return b.conv(x, name, y, Order(outputs=shuffled(channels)))
 
     def _pixels(self, g: Graph, b: Builder, h: Value) -> str:
         """The block transform of latents and of the trunk's features: (1, 4 h, 4 w, 48)."""
@@ -204,13 +186,6 @@ class OnnxSynthesis:
         x = g.node("Reshape", x, g.input("blocks", "int64", [6]))
         x = g.node("Transpose", x, perm=[0, 1, 3, 2, 4, 5])
         return g.node("Reshape", x, g.input("fours", "int64", [4]))
-
-
-def _compander() -> np.ndarray:
-    """128 + round(16 asinh(q)), for q as an unsigned 16-bit number: uint8 (65536,)."""
-    q = np.arange(65536).astype(np.uint16).view(np.int16)
-    e = np.rint(np.arcsinh(q.astype(np.float32)) / _ENTER.unit)
-    return np.asarray(e.clip(-_BYTE, _BYTE) + 128, np.uint8)
 
 
 def _unshuffled(kernels: np.ndarray) -> np.ndarray:

@@ -11,13 +11,13 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from bitcodec.errors import BitcodecError
+from bitcodec.models.ladder.activations import check_ranges
 from bitcodec.models.ladder.coding import HALO, SEARCH_ROUNDS, LadderCoding
 from bitcodec.models.ladder.config import LadderConfig
 from bitcodec.models.ladder.context_integer import ContextKernels, IntegerContext
 from bitcodec.models.ladder.context_numpy import agrees
 from bitcodec.models.ladder.context_torch import TorchKernels
 from bitcodec.models.ladder.latent_search import search_latents
-from bitcodec.models.ladder.quantized import check_ranges
 from bitcodec.models.ladder.steps import step_of_code
 from bitcodec.models.ladder.transform import Transform, correction_scale, latents_to_blocks
 from bitcodec.models.layers.halo import NO_HALO, Halo

@@ -1,8 +1,7 @@
 """A transform's layers in int8, from its float tensors and the ranges of what layers put out.
 
 Weights have 8 bits and one unit an output channel. Activations are bytes; of both signs they count
-from 128, after a ReLU from 0. Each channel has a unit of its own, which costs nothing: it goes into
-the weights of the layers before and after. What is added up must agree on them but for a factor.
+from 128, after a ReLU from 0; see :mod:`bitcodec.models.ladder.activations`.
 Unlike the context model's these numbers need not be the same everywhere: a pixel may differ by one
 between processors.
 """
@@ -11,61 +10,18 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
 
 import numpy as np
 
 from bitcodec.errors import WeightsError
+from bitcodec.models.ladder.activations import Activation
 from bitcodec.models.ladder.channels import CHANNELS
 from bitcodec.models.ladder.steps import STEP_MIDDLE
 from bitcodec.models.layers import fixed_point as fx
-from bitcodec.models.whole import MAX_WIDTH
 
-__all__ = ["Activation", "Quantizer", "byte_matrix", "check_ranges", "split_matrix"]
+__all__ = ["Quantizer", "byte_matrix", "split_matrix"]
 
 Tensors = Mapping[str, np.ndarray]
-_LEAST = 0.01  #: a channel's unit is no less than this part of the largest
-
-
-@dataclass(frozen=True)
-class Activation:
-    """How a tensor of bytes is to be read: (byte - zero) * unit * channels.
-
-    Attributes:
-        unit: the same for all.
-        zero: the byte that stands for 0.
-        channels: a factor for each channel, or one for all: float32 (C,) or (1,).
-    """
-
-    unit: float
-    zero: int
-    channels: np.ndarray
-
-    @classmethod
-    def of(
-        cls, largest: float, channels: np.ndarray | None = None, *, positive: bool = False
-    ) -> Activation:
-        """Of values in -largest..largest, or in 0..largest, times the channels' factors."""
-        zero = 0 if positive else 128
-        channels = np.ones(1, np.float32) if channels is None else channels
-        return cls(max(largest, 1e-6) / (255 if positive else 127), zero, channels)
-
-    @property
-    def units(self) -> np.ndarray:
-        """What one step of a byte stands for: float32 (C,) or (1,)."""
-        return np.asarray(self.unit * self.channels, np.float32)
-
-    def tiled(self, times: int) -> Activation:
-        """With so many copies of the channels, one after the other."""
-        return Activation(self.unit, self.zero, np.tile(self.channels, times))
-
-
-def check_ranges(ranges: Tensors) -> None:
-    """WeightsError unless all are finite float32 vectors."""
-    for name, value in ranges.items():
-        fits = value.dtype == np.float32 and value.ndim == 1 and 0 < value.size <= MAX_WIDTH
-        if not fits or not np.isfinite(value).all() or value.min() < 0:
-            raise WeightsError(f"tensor ranges.{name:.80} is out of range")
 
 
 class Quantizer:
@@ -84,20 +40,6 @@ class Quantizer:
         if name not in self.tensors:
             raise WeightsError(f"no tensor transform.{name}")
         return np.asarray(self.tensors[name], np.float32)
-
-    def range(self, name: str) -> np.ndarray:
-        """The range of each channel that layer ``name`` puts out: float32 (C,).
-
-        WeightsError where it is not known.
-        """
-        if name not in self.ranges:
-            raise WeightsError("the weights have no ranges: bitcodec export makes them")
-        found = np.asarray(self.ranges[name], np.float32)
-        return np.maximum(found, max(1e-6, _LEAST * float(found.max())))
-
-    def shared(self, *names: str) -> np.ndarray:
-        """Channels' factors for layers whose outputs are added up: float32 (C,)."""
-        return np.asarray(np.max([self.range(name) for name in names], 0))
 
     def log_gain(self, step: float) -> np.ndarray:
         """log of each channel's gain at a step: float32 (768,), see :meth:`Transform.log_gain`."""
