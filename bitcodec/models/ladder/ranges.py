@@ -8,7 +8,8 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from bitcodec.models.ladder.transform import ResidualConv, Transform
+from bitcodec.models.ladder.pixel_paths import ResidualConv
+from bitcodec.models.ladder.transform import Transform
 from bitcodec.models.layers.residual_block import DepthwiseBlock
 from bitcodec.models.layers.stored_names import stored_name
 

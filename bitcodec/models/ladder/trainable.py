@@ -12,9 +12,10 @@ from torch import Tensor, nn
 from bitcodec.models.ladder.config import LadderConfig
 from bitcodec.models.ladder.context_float import Context
 from bitcodec.models.ladder.model import LadderModel
+from bitcodec.models.ladder.pixel_paths import PixelDown
 from bitcodec.models.ladder.quantize import calibrate, export_context, restore_context
 from bitcodec.models.ladder.ranges import measure_ranges
-from bitcodec.models.ladder.transform import PixelDown, Transform
+from bitcodec.models.ladder.transform import Transform
 from bitcodec.models.torch_model import TorchModel
 
 
