@@ -30,6 +30,7 @@ from torch.nn import functional as F
 from bitcodec.models.ladder.channels import CHANNELS, colour_of_channels, frequency_of_channels
 from bitcodec.models.ladder.config import LadderConfig
 from bitcodec.models.ladder.pixel_paths import UP_REACH, PixelDown, PixelUp, taps, zero
+from bitcodec.models.ladder.rounded import Rounded, Rounding, block_error, fake_kernels
 from bitcodec.models.ladder.steps import STEP_MIDDLE
 from bitcodec.models.layers.halo import NO_HALO, Halo, crop_halo
 from bitcodec.models.layers.residual_block import DepthwiseBlock
@@ -78,7 +79,13 @@ def latents_to_unshuffled4(y: Tensor, kernels: Tensor) -> Tensor:
     The kernels are (C, 3, 16, 16). One copy instead of two, and channels-last.
     """
     n, _, h, w = y.shape
-    blocks = _products(y, kernels).reshape(n, h, w, 3, 4, 4, 4, 4)
+    return _unshuffled4(_products(y, kernels).reshape(n, h, w, -1))
+
+
+def _unshuffled4(rows: Tensor) -> Tensor:
+    """Blocks of pixels as rows (N, h, w, 768) to (N, 48, 4 h, 4 w)."""
+    n, h, w, _ = rows.shape
+    blocks = rows.reshape(n, h, w, 3, 4, 4, 4, 4)
     unshuffled4 = blocks.permute(0, 1, 4, 2, 6, 3, 5, 7).reshape(n, 4 * h, 4 * w, 48)
     return unshuffled4.permute(0, 3, 1, 2)
 
@@ -111,6 +118,10 @@ class Transform(nn.Module):
     """g_a and g_s.
 
     Pixels are 0..255 here; ``step`` is positive, (N, 1, 1, 1) or a map (N, 1, h, w).
+
+    Attributes:
+        use_bfloat16: in all residual paths.
+        rounding: what makes them compute as their int8 form does, or None.
     """
 
     def __init__(self, config: LadderConfig | None = None) -> None:
@@ -132,7 +143,8 @@ class Transform(nn.Module):
             "synthesis_trunk": "fs",
         }
         keep_stored_names(self, names)
-        self.use_bfloat16 = False  # bfloat16 in all residual paths
+        self.use_bfloat16 = False
+        self.rounding: Rounding | None = None
 
     def _fast(self, x: Tensor) -> torch.autocast:
         return torch.autocast(x.device.type, torch.bfloat16, enabled=self.use_bfloat16)
@@ -152,12 +164,20 @@ class Transform(nn.Module):
 
     def analyze(self, x: Tensor, step: Tensor) -> Tensor:
         """Pixels (N, 3, 16 h, 16 w) to latents in units of the step, (N, 768, h, w)."""
-        y0 = blocks_to_latents(x - 128, self.analysis_kernels) / step
+        rounding = self.rounding if self.rounding and self.rounding.analysis else None
+        kernels = self.analysis_kernels
+        y0 = blocks_to_latents(x - 128, fake_kernels(kernels) if rounding else kernels) / step
+        scaled = y0 * torch.exp(self.log_gain(step))
+        pixels = (x - 128) / 64
         with self._fast(x):
+            if rounding:
+                return scaled + rounding.correct_latents(
+                    self.analysis_trunk, self.down, y0, pixels, step
+                )
             h = _enter(cast(nn.Conv2d, self.analysis_trunk[0]), torch.asinh(y0), step)
-            h = self.taps["fa_sum"](self.taps["fa0"](h) + self.down((x - 128) / 64))
+            h = self.taps["fa_sum"](self.taps["fa0"](h) + self.down(pixels))
             correction = self.analysis_trunk[1:](h)
-        y: Tensor = y0 * torch.exp(self.log_gain(step)) + correction.float()
+        y: Tensor = scaled + correction.float()
         return y
 
     def synthesize(self, q: Tensor, step: Tensor) -> Tensor:
@@ -180,11 +200,17 @@ class Transform(nn.Module):
         Returns:
             (x1, correction), both (N, 48, 4 h, 4 w) without the halo.
         """
-        near = halo.at_most(UP_REACH[1])
+        near, trunk = halo.at_most(UP_REACH[1]), self.synthesis_trunk
+        rounding = self.rounding if self.rounding and self.rounding.synthesis else None
+        features = None
         with self._fast(q):
-            h = _enter(cast(nn.Conv2d, self.synthesis_trunk[0]), torch.asinh(q), step)
-            h = self.synthesis_trunk[1:-1](self.taps["fs0"](h))
-            correction = self.synthesis_trunk[-1](crop_halo(h, halo, near, 1))
+            if rounding:
+                features = rounding.features(trunk, q, step)
+                h = features.real()
+            else:
+                h = _enter(cast(nn.Conv2d, trunk[0]), torch.asinh(q), step)
+                h = trunk[1:-1](self.taps["fs0"](h))
+            correction = trunk[-1](crop_halo(h, halo, near, 1))
         gain = torch.exp(-self.log_gain(step))
         if len(self.log_gains) > 1:
             y_hat = (crop_halo(q, halo, near, 1) + correction.float()) * gain
@@ -193,7 +219,23 @@ class Transform(nn.Module):
         one = step.numel() == 1
         kernels = self.synthesis_kernels * step[0] if one else self.synthesis_kernels
         x1 = latents_to_unshuffled4(y_hat if one else y_hat * step, kernels)
+        if features:
+            x1 = x1 + self._block_error(
+                crop_halo(q, halo, near, 1), features.cut(halo, near, 1), step
+            )
         x1 = self.taps["x1"](x1)
         with self._fast(q):
-            correction = self.up(h, x1, halo)
+            if rounding and features:
+                far = halo.at_most(sum(UP_REACH))
+                correction = rounding.correct_pixels(self.up, features.cut(halo, far, 1), x1, halo)
+            else:
+                correction = self.up(h, x1, halo)
         return crop_halo(x1, near, NO_HALO, 4), correction
+
+    def _block_error(self, q: Tensor, features: Rounded, step: Tensor) -> Tensor:
+        """See :func:`block_error`; at the middle step of a map."""
+        middle = torch.exp(torch.log(step).mean((2, 3), keepdim=True))
+        gain = middle * torch.exp(-self.log_gain(middle))
+        leaving = gain if len(self.log_gains) > 1 else middle.expand(-1, CHANNELS, 1, 1)
+        weight = cast(nn.Conv2d, self.synthesis_trunk[-1]).weight
+        return _unshuffled4(block_error(q, features, weight, self.synthesis_kernels, gain, leaving))

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-__all__ = ["Depthwise"]
+__all__ = ["Depthwise", "depthwise"]
 
 
 class _Depthwise(torch.autograd.Function):
@@ -40,6 +40,16 @@ class _Depthwise(torch.autograd.Function):
         return of_x, of_weight, of_bias
 
 
+def depthwise(x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
+    """x (N, C, h, w) and kernels (C, 1, k, k), k odd, to the size of x."""
+    if not torch.is_grad_enabled() or x.device.type != "cpu" or torch.compiler.is_compiling():
+        return F.conv2d(x, weight, bias, padding=weight.shape[2] // 2, groups=x.shape[1])
+    if torch.is_autocast_enabled("cpu"):
+        kind = torch.get_autocast_dtype("cpu")
+        x, weight, bias = x.to(kind), weight.to(kind), bias.to(kind)
+    return cast(Tensor, _Depthwise.apply(x, weight, bias))  # type: ignore[no-untyped-call]
+
+
 class Depthwise(nn.Conv2d):
     """A depthwise ``nn.Conv2d`` of odd kernel size that keeps its input's size."""
 
@@ -48,10 +58,4 @@ class Depthwise(nn.Conv2d):
 
     def forward(self, x: Tensor) -> Tensor:
         """(N, C, h, w) to the same shape."""
-        weight, bias = self.weight, cast(Tensor, self.bias)
-        if not torch.is_grad_enabled() or x.device.type != "cpu" or torch.compiler.is_compiling():
-            return super().forward(x)
-        if torch.is_autocast_enabled("cpu"):
-            kind = torch.get_autocast_dtype("cpu")
-            x, weight, bias = x.to(kind), weight.to(kind), bias.to(kind)
-        return cast(Tensor, _Depthwise.apply(x, weight, bias))  # type: ignore[no-untyped-call]
+        return depthwise(x, self.weight, cast(Tensor, self.bias))
