@@ -43,7 +43,7 @@ def test_trained_weights_become_such_that_code(
     assert code == 0, err
     entry = read_entry(first)
     assert entry.family == family
-    assert f"id {entry.model_id.hex()}, ranges of 1 pictures" in err
+    assert f"id {entry.model_id.hex()}, calibrated on 1 pictures" in err
     assert f"skipped {photos / 'more' / 'b.jpg'}" in err
     picture = photos / "more" / "a.png"
     data = bitcodec.encode(picture, model=str(first), device="cpu")

@@ -57,7 +57,7 @@ def export_command(weights: str, out: Path, data: Path, force: bool, quiet: bool
     except FileError as error:
         raise FileError(f"{printable(out)}: {error}") from error
     if not quiet:
-        measured = f"ranges of {len(pictures)} pictures"
+        measured = f"calibrated on {len(pictures)} pictures"
         click.echo(f"{printable(out)}: id {model_id.hex()}, {measured}", err=True)
     return 0
 

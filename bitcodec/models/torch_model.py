@@ -40,6 +40,13 @@ class TorchModel(nn.Module, Model):
         """The tensors of a weights file, by name."""
         return dict(self.state_dict())
 
+    def fixed(self) -> dict[str, Tensor]:
+        """What training keeps fixed beside the parameters: in checkpoints, not in weights files."""
+        return {}
+
+    def fix(self, tensors: dict[str, Tensor]) -> None:
+        """Take what :meth:`fixed` gave."""
+
     def take_stored(self, tensors: dict[str, Tensor]) -> None:
         """Take what :meth:`stored` gave; WeightsError where it does not fit."""
         wanted = self.state_dict()

@@ -21,7 +21,7 @@ def export(weights: Path, pictures: list[np.ndarray], out: Path, *, overwrite: b
         weights: what training left, ``best-float.safetensors`` of ladder, or weights that were
             exported before.
         pictures: uint8 (H, W, 3), at least 64 pixels both ways; the ranges of activations are
-            measured on them.
+            measured on them, unless training rounded by some.
         out: the weights file to write.
         overwrite: also where it exists.
 

@@ -98,6 +98,8 @@ class LadderTask(Task):
         maps: the share of crops in which every block of 64 pixels has a step of its own.
         gain_rate: the channels' gains learn at this multiple of the learning rate.
         quantized: round the context model as its integer form does (context phase).
+        rounded: round the transforms as their int8 form does, by ranges that are measured at the
+            start and stay; a frozen g_a is rounded too.
         kernel_rate: the 16x16 kernels learn at this share of the learning rate.
         valid_steps: steps at which validation measures.
         effort: encoder effort of validation.
@@ -112,6 +114,7 @@ class LadderTask(Task):
     maps: float = 0.0
     gain_rate: float = 5.0
     quantized: bool = False
+    rounded: bool = False
     rdo: float = 0.0
     kernel_rate: float = 0.02
     valid_steps: tuple[float, ...] = (16.0, 40.0, 96.0)
@@ -138,6 +141,14 @@ class LadderTask(Task):
         if config.init != "dct":
             raise TrainingError(f"init must be dct or a weights file, not {config.init!r}")
         return model
+
+    def prepare(self, model: TorchModel, ema: TorchModel, pictures: list[np.ndarray]) -> None:
+        """Measure the ranges that the transforms are rounded by, if they are."""
+        net = cast(LadderFloatModel, model)
+        net.ranges = {}  # of the weights before training
+        if self.rounded:
+            net.measure(pictures[:24])
+            ema.fix(net.fixed())
 
     def deployable(self, model: TorchModel, pictures: list[np.ndarray]) -> TorchModel:
         """The integer form; it encodes with the ``rdo`` that this phase trained for, if any."""

@@ -94,6 +94,7 @@ class Trainer:
         ema = build(model.family, dict(vars(model.config))).place(self.device)
         ema.load_state_dict(model.state_dict())
         ema.eval().requires_grad_(False)
+        self.task.prepare(model, ema, self.source.pictures)
         groups = self.task.parameter_groups(model, config.optim.lr)
         betas = (config.optim.beta1, config.optim.beta2)
         optimizer: torch.optim.Optimizer

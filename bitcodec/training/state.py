@@ -28,6 +28,7 @@ class TrainingState:
         return {
             "model": self.model.state_dict(),
             "ema": self.ema.state_dict(),
+            "fixed": self.model.fixed(),
             "optimizer": self.optimizer.state_dict(),
             "step": self.step,
             "best": self.best,
@@ -39,6 +40,9 @@ class TrainingState:
         """Take over what :meth:`dump` returned."""
         self.model.load_state_dict(saved["model"])
         self.ema.load_state_dict(saved["ema"])
+        if self.model.fixed() and saved.get("fixed"):
+            self.model.fix(saved["fixed"])
+            self.ema.fix(saved["fixed"])
         self.optimizer.load_state_dict(saved["optimizer"])
         self.step, self.best = saved["step"], saved["best"]
         self.minutes, self.sums = saved["minutes"], dict(saved["sums"])

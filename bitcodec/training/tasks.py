@@ -132,6 +132,11 @@ class Task(abc.ABC):
         """The family's own initialisation, ``config.init`` names it."""
         return model
 
+    def prepare(  # noqa: B027
+        self, model: TorchModel, ema: TorchModel, pictures: list[np.ndarray]
+    ) -> None:
+        """Whatever must be known before the first step, of training pictures; for both models."""
+
 
 def make_task(config: TrainConfig) -> Task:
     """The task of a family with the options in ``config.task``.

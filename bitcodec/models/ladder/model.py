@@ -26,7 +26,7 @@ from bitcodec.models.processor import has_bfloat16
 from bitcodec.models.torch_model import TorchModel
 
 _ROWS = 8  #: of pixels in unshuffled4 that are finished at a time
-_CONTEXT, _RANGES = "context.", "ranges."  # of the names of tensors in a weights file
+_CONTEXT, RANGES = "context.", "ranges."  # of the names of tensors in a weights file
 
 
 class LadderModel(TorchModel, LadderCoding):
@@ -36,7 +36,7 @@ class LadderModel(TorchModel, LadderCoding):
         ranges: of the transform's activations, for its int8 form; see :mod:`...ladder.ranges`.
     """
 
-    exact = (_CONTEXT, _RANGES)
+    exact = (_CONTEXT, RANGES)
 
     def __init__(self, config: LadderConfig | None = None) -> None:
         super().__init__()
@@ -48,7 +48,7 @@ class LadderModel(TorchModel, LadderCoding):
     def stored(self) -> dict[str, Tensor]:
         """The transform's tensors, and the context model's integers."""
         more = {_CONTEXT + k: torch.from_numpy(v) for k, v in self.context.tensors.items()}
-        more |= {_RANGES + k: torch.from_numpy(v) for k, v in self.ranges.items()}
+        more |= {RANGES + k: torch.from_numpy(v) for k, v in self.ranges.items()}
         return {**super().stored(), **more}
 
     def take_stored(self, tensors: dict[str, Tensor]) -> None:

@@ -9,12 +9,14 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from bitcodec.models.ladder.activations import check_ranges
 from bitcodec.models.ladder.config import LadderConfig
 from bitcodec.models.ladder.context_float import Context
-from bitcodec.models.ladder.model import LadderModel
+from bitcodec.models.ladder.model import RANGES, LadderModel
 from bitcodec.models.ladder.pixel_paths import PixelDown
 from bitcodec.models.ladder.quantize import calibrate, export_context, restore_context
 from bitcodec.models.ladder.ranges import measure_ranges
+from bitcodec.models.ladder.rounded import Rounding
 from bitcodec.models.ladder.transform import Transform
 from bitcodec.models.torch_model import TorchModel
 
@@ -30,12 +32,15 @@ class LadderFloatModel(LadderModel):
         self.estimator = Context(self.config)
 
     def stored(self) -> dict[str, Tensor]:
-        """All parameters."""
-        return dict(self.state_dict())
+        """All parameters, and the ranges that training rounded by, if it did."""
+        return {**self.state_dict(), **{RANGES + k: v for k, v in self.fixed().items()}}
 
     def take_stored(self, tensors: dict[str, Tensor]) -> None:
         """See :class:`TorchModel`."""
-        TorchModel.take_stored(self, tensors)
+        ranges = {k: v for k, v in tensors.items() if k.startswith(RANGES)}
+        self.ranges = {k.removeprefix(RANGES): v.numpy() for k, v in ranges.items()}
+        check_ranges(self.ranges)
+        TorchModel.take_stored(self, {k: v for k, v in tensors.items() if k not in ranges})
 
     def check(self) -> None:
         """Nothing: its context model is no integers yet."""
@@ -67,24 +72,51 @@ class LadderFloatModel(LadderModel):
         result: tuple[Tensor, dict[str, Tensor]] = task.objective(self, x, step)
         return result
 
+    def fixed(self) -> dict[str, Tensor]:
+        """The ranges that training rounds by, if it does."""
+        return {name: torch.from_numpy(value) for name, value in self.ranges.items()}
+
+    def fix(self, tensors: dict[str, Tensor]) -> None:
+        """Have the transforms compute what their int8 form does, by ranges of :meth:`fixed`."""
+        self.ranges = {name: value.cpu().numpy() for name, value in tensors.items()}
+        self.transform.rounding = Rounding(self.config, self.ranges, self._device)
+
     @torch.no_grad()
-    def export(self, pictures: list[np.ndarray]) -> LadderModel:
-        """The integer form, its activations' ranges measured on pictures.
+    def measure(self, pictures: list[np.ndarray]) -> None:
+        """Have the transforms compute what their int8 form does, by ranges measured on pictures.
 
         Args:
-            pictures: uint8 (H, W, 3), each at least 64 pixels both ways.
+            pictures: as for :meth:`export`, which then takes these ranges.
         """
-        device, pixels = self.transform.log_gains.device, []
+        self.transform.rounding, self.transform.use_bfloat16 = None, False
+        ranges = measure_ranges(self.transform, self._samples(pictures))
+        self.fix({name: torch.from_numpy(value) for name, value in ranges.items()})
+
+    def _samples(self, pictures: list[np.ndarray]) -> list[tuple[Tensor, Tensor]]:
+        """Pixels (1, 3, 16 h, 16 w) in 0..255, and steps."""
+        samples = []
         for index, rgb in enumerate(pictures):
             h, w = (min(256, edge // 16 * 16) for edge in rgb.shape[:2])
             x = torch.from_numpy(rgb[:h, :w].copy()).permute(2, 0, 1)[None].float()
             step = (4.0, 8.0, 20.0, 48.0, 120.0, 240.0)[index % 6]
-            pixels.append((x.to(device), torch.full((1, 1, 1, 1), step, device=device)))
+            at = torch.full((1, 1, 1, 1), step, device=self._device)
+            samples.append((x.to(self._device), at))
+        return samples
+
+    @torch.no_grad()
+    def export(self, pictures: list[np.ndarray]) -> LadderModel:
+        """The integer form; ranges of activations are measured on pictures if it has none.
+
+        Args:
+            pictures: uint8 (H, W, 3), each at least 64 pixels both ways.
+        """
+        pixels = self._samples(pictures)
         batches = [(torch.round(self.transform.analyze(x, step)), step) for x, step in pixels]
         calibrate(self.estimator, batches)
         out = LadderModel(self.config)
         out.transform.load_state_dict(self.transform.state_dict())
+        out.transform.rounding = self.transform.rounding
         out.context = export_context(copy.deepcopy(self.estimator).cpu())
-        out.ranges = measure_ranges(self.transform, pixels)
+        out.ranges = self.ranges or measure_ranges(self.transform, pixels)
         out.eval().requires_grad_(False)
-        return out if device.type == "cpu" else out.place(device)
+        return out if self._device.type == "cpu" else out.place(self._device)
