@@ -136,7 +136,7 @@ def test_a_map_of_one_step_is_that_step() -> None:
 def test_blocks_of_a_map_weigh_as_their_own_steps_do() -> None:
     task = LadderTask(maps=1.0)
     x = torch.zeros(3, 3, 192, 160)
-    step = task._step(x, np.random.default_rng(0))
+    step = task.draw(x.shape, np.random.default_rng(0))
     assert step.shape == (3, 1, 12, 10)
     assert torch.equal(step[:, :, :4, :4], step[:, :, :1, :1].expand(3, 1, 4, 4))
     assert len(step[0].unique()) == 9

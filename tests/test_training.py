@@ -210,7 +210,7 @@ def test_two_processes_train_one_model(photos: Path, tmp_path: Path) -> None:
             rng = np.random.default_rng([config.run.seed, step, rank, 1])
             torch.manual_seed(int(rng.integers(2**31)))
             x = source[step].float().div(255).contiguous(memory_format=torch.channels_last)
-            loss, _ = alone.task.loss(alone.state.model.train(), x, rng)
+            loss, _ = alone.task.loss(alone.state.model.train(), x, alone.task.draw(x.shape, rng))
             parameters = list(alone.state.model.parameters())
             gradients.append(torch.autograd.grad(loss, parameters))
         for p, a, b in zip(parameters, *gradients, strict=True):

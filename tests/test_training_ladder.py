@@ -63,7 +63,8 @@ def test_phases_train_what_they_say(phase: str, learning: set[str]) -> None:
             parameter.add_(0.01 * torch.randn_like(parameter))
     task = LadderTask(phase=phase, rdo=20.0 if phase != "joint" else 0.0)  # type: ignore[arg-type]
     groups = task.parameter_groups(model, 1e-3)
-    loss, figures = task.loss(model, torch.rand(2, 3, 32, 32), np.random.default_rng(0))
+    x = torch.rand(2, 3, 32, 32)
+    loss, figures = task.loss(model, x, task.draw(x.shape, np.random.default_rng(0)))
     loss.backward()
     for part, parameters in _parts(model).items():
         moved = any(p.grad is not None and float(p.grad.abs().max()) > 0 for p in parameters)

@@ -90,7 +90,6 @@ class RunConfig:
         valid_every: steps between validations.
         precision: "fp32", "bf16" (autocast) or "auto": bf16 where the processor has it.
         threads: torch threads; 0 leaves torch's default.
-        compile: join operators with torch.compile, which pays on a GPU in long runs.
     """
 
     steps: int = 20000
@@ -100,7 +99,6 @@ class RunConfig:
     valid_every: int = 1000
     precision: str = "auto"
     threads: int = 0
-    compile: bool = False
 
 
 @dataclass(frozen=True)

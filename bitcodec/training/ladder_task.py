@@ -157,22 +157,20 @@ class LadderTask(Task):
             out.config = dataclasses.replace(out.config, rdo=self.rdo)
         return out
 
-    def _step(self, x: Tensor, rng: np.random.Generator) -> Tensor:
+    def draw(self, shape: torch.Size, rng: np.random.Generator) -> Tensor:
+        """Steps of a batch: float32 (N, 1, 1, 1), or maps (N, 1, H / 16, W / 16)."""
         low, high = math.log(self.low), math.log(self.high)
-        middle = rng.uniform(low, high, len(x))[:, None, None, None]
+        middle = rng.uniform(low, high, shape[0])[:, None, None, None]
         if self.maps > 0:
-            h, w = (edge // 16 for edge in x.shape[2:])
-            blocks = rng.normal(0, _MAP_SPREAD, (len(x), 1, -(-h // 4), -(-w // 4)))
-            blocks *= rng.random((len(x), 1, 1, 1)) < self.maps
+            n, h, w = shape[0], shape[2] // 16, shape[3] // 16
+            blocks = rng.normal(0, _MAP_SPREAD, (n, 1, -(-h // 4), -(-w // 4)))
+            blocks *= rng.random((n, 1, 1, 1)) < self.maps
             middle = middle + blocks.repeat(4, 2).repeat(4, 3)[:, :, :h, :w]
-        return torch.from_numpy(np.exp(middle).astype(np.float32)).to(x.device)
+        return torch.from_numpy(np.exp(middle).astype(np.float32))
 
-    def loss(
-        self, model: nn.Module, x: Tensor, rng: np.random.Generator
-    ) -> tuple[Tensor, dict[str, Tensor]]:
+    def loss(self, model: nn.Module, x: Tensor, drawn: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
         """The loss of a batch; see the module's text."""
-        step = self._step(x, rng)
-        return cast("tuple[Tensor, dict[str, Tensor]]", model(x, step, self))
+        return cast("tuple[Tensor, dict[str, Tensor]]", model(x, drawn, self))
 
     def objective(
         self, model: LadderFloatModel, x: Tensor, step: Tensor

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import functools
 import io
 import math
 import sys
@@ -24,6 +25,7 @@ from bitcodec.models.torch_model import TorchModel
 from bitcodec.models.weights import build, load_weights, save_weights
 from bitcodec.training.config import OptimConfig, TrainConfig, dump_config
 from bitcodec.training.data import CropSource, centre, load_pictures
+from bitcodec.training.graphed import GraphedPass
 from bitcodec.training.processes import distributed, patient_group, place
 from bitcodec.training.soap import Soap
 from bitcodec.training.state import TrainingState
@@ -103,6 +105,7 @@ class Trainer:
         else:
             optimizer = torch.optim.Adam(groups, betas=betas, fused=True)
         self.state = TrainingState(model, ema, optimizer)
+        self.graphed: GraphedPass | None = None
         self.bf16 = _bf16(config, self.device)
         self.quiet = quiet or self.rank > 0
         self.stderr: TextIO = sys.stderr
@@ -133,16 +136,12 @@ class Trainer:
         lr = learning_rate(s.step, self.config.run.steps, o)
         for group in s.optimizer.param_groups:
             group["lr"] = lr * group["scale"]
-        x = (
-            batch.to(self.device, non_blocking=True)
-            .float()
-            .div_(255)
-            .contiguous(memory_format=torch.channels_last)
-        )
-        with torch.autocast(self.device.type, torch.bfloat16, enabled=self.bf16):
-            loss, figures = self.task.loss(network, x, rng)
-        s.optimizer.zero_grad(set_to_none=True)
-        torch.autograd.backward(loss)
+        drawn = self.task.draw(batch.shape, rng)
+        if self.device.type == "cuda" and self.world == 1:
+            self.graphed = self.graphed or GraphedPass(functools.partial(self._pass, network))
+            figures = self.graphed(batch, drawn.pin_memory())
+        else:
+            figures = self._pass(network, batch.to(self.device), drawn.to(self.device))
         torch.nn.utils.clip_grad_norm_(s.model.parameters(), o.clip)
         s.optimizer.step()
         s.step += 1
@@ -151,7 +150,16 @@ class Trainer:
             torch._foreach_lerp_(list(s.ema.parameters()), list(s.model.parameters()), 1 - decay)
             for kept, new in zip(s.ema.buffers(), s.model.buffers(), strict=True):
                 kept.copy_(new)
-        return {"loss": loss.detach(), **figures, "lr": torch.tensor(lr)}
+        return {**figures, "lr": torch.tensor(lr)}
+
+    def _pass(self, network: nn.Module, batch: Tensor, drawn: Tensor) -> dict[str, Tensor]:
+        """Gradients of one batch, and its figures."""
+        x = batch.float().div_(255).contiguous(memory_format=torch.channels_last)
+        with torch.autocast(self.device.type, torch.bfloat16, enabled=self.bf16):
+            loss, figures = self.task.loss(network, x, drawn)
+        self.state.optimizer.zero_grad(set_to_none=True)
+        torch.autograd.backward(loss)
+        return {"loss": loss.detach(), **figures}
 
     def validate(self) -> Validation | None:
         """Measure the moving average on real files, and keep it if it is the best so far."""
@@ -205,8 +213,6 @@ class Trainer:
         begin, before = time.monotonic(), s.minutes
         hide = self.quiet or not self.stderr.isatty()
         bar = tqdm(total=r.steps, initial=s.step, disable=hide, file=self.stderr, unit="step")
-        if r.compile:
-            network.compile(dynamic=False)
         with bar:
             for batch in self.source.batches(s.step, r.steps, self.device.type == "cuda"):
                 figures = self.step(network, batch)

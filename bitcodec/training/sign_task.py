@@ -34,20 +34,22 @@ class SignTask(Task):
     uniform: float = 0.1
     exponent: float = 0.7
 
-    def loss(
-        self, model: nn.Module, x: Tensor, rng: np.random.Generator
-    ) -> tuple[Tensor, dict[str, Tensor]]:
-        """Weighted mean squared error of a batch."""
-        total = max(self.channels)
+    def draw(self, shape: torch.Size, rng: np.random.Generator) -> Tensor:
+        """How many channels each picture of a batch has: int64 (N,)."""
+        n, total = shape[0], max(self.channels)
         odds = np.array(self.odds) / sum(self.odds)
-        m = rng.choice(self.channels, size=len(x), p=odds)
-        m = np.where(rng.random(len(x)) < self.uniform, rng.integers(1, total + 1, len(x)), m)
-        channels = torch.from_numpy(m).to(x.device)
-        x_hat = model(x, channels).float()
+        m = rng.choice(self.channels, size=n, p=odds)
+        return torch.from_numpy(
+            np.where(rng.random(n) < self.uniform, rng.integers(1, total + 1, n), m)
+        )
+
+    def loss(self, model: nn.Module, x: Tensor, drawn: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
+        """Weighted mean squared error of a batch."""
+        x_hat = model(x, drawn).float()
         mse = (x_hat - x).square().flatten(1).mean(1)
-        weight = (channels / total) ** self.exponent
+        weight = (drawn / max(self.channels)) ** self.exponent
         figures = {
-            "bpp": channels.float().mean() / 256,
+            "bpp": drawn.float().mean() / 256,
             "psnr": -10 * torch.log10(mse.detach().mean()),
         }
         return 100 * (weight * mse).mean(), figures

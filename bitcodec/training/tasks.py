@@ -108,10 +108,15 @@ class Task(abc.ABC):
         return model
 
     @abc.abstractmethod
-    def loss(
-        self, model: nn.Module, x: Tensor, rng: np.random.Generator
-    ) -> tuple[Tensor, dict[str, Tensor]]:
-        """The loss of a batch x (N, 3, H, W) in [0, 1], and figures for the log ("bpp", "psnr")."""
+    def draw(self, shape: torch.Size, rng: np.random.Generator) -> Tensor:
+        """What is random in the loss of a batch (N, 3, H, W), but for noise: one CPU tensor."""
+
+    @abc.abstractmethod
+    def loss(self, model: nn.Module, x: Tensor, drawn: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
+        """The loss of a batch x (N, 3, H, W) in [0, 1], and figures for the log ("bpp", "psnr").
+
+        ``drawn`` is what :meth:`draw` gave, on the device; a GPU must not be waited for.
+        """
 
     @abc.abstractmethod
     def validate(self, model: TorchModel, pictures: list[np.ndarray]) -> Validation:
