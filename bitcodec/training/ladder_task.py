@@ -143,12 +143,14 @@ class LadderTask(Task):
         return model
 
     def prepare(self, model: TorchModel, ema: TorchModel, pictures: list[np.ndarray]) -> None:
-        """Measure the ranges that the transforms are rounded by, if they are."""
+        """Measure the ranges that the networks are rounded by, if they are."""
         net = cast(LadderFloatModel, model)
         net.ranges = {}  # of the weights before training
         if self.rounded:
             net.measure(pictures[:24])
             ema.fix(net.fixed())
+        if self.quantized:
+            net.calibrate(pictures[:24])
 
     def deployable(self, model: TorchModel, pictures: list[np.ndarray]) -> TorchModel:
         """The integer form; it encodes with the ``rdo`` that this phase trained for, if any."""

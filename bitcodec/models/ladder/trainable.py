@@ -104,19 +104,24 @@ class LadderFloatModel(LadderModel):
         return samples
 
     @torch.no_grad()
+    def calibrate(self, pictures: list[np.ndarray]) -> None:
+        """Measure what the integers of the context model must reach; pictures as for export."""
+        samples = self._samples(pictures)
+        batches = [(torch.round(self.transform.analyze(x, step)), step) for x, step in samples]
+        calibrate(self.estimator, batches)
+
+    @torch.no_grad()
     def export(self, pictures: list[np.ndarray]) -> LadderModel:
         """The integer form; ranges of activations are measured on pictures if it has none.
 
         Args:
             pictures: uint8 (H, W, 3), each at least 64 pixels both ways.
         """
-        pixels = self._samples(pictures)
-        batches = [(torch.round(self.transform.analyze(x, step)), step) for x, step in pixels]
-        calibrate(self.estimator, batches)
+        self.calibrate(pictures)
         out = LadderModel(self.config)
         out.transform.load_state_dict(self.transform.state_dict())
         out.transform.rounding = self.transform.rounding
         out.context = export_context(copy.deepcopy(self.estimator).cpu())
-        out.ranges = self.ranges or measure_ranges(self.transform, pixels)
+        out.ranges = self.ranges or measure_ranges(self.transform, self._samples(pictures))
         out.eval().requires_grad_(False)
         return out if self._device.type == "cpu" else out.place(self._device)
