@@ -103,7 +103,7 @@ def main(args: Sequence[str] | None = None) -> int:
 
     Args:
         args: the arguments, None for those of the process, which is the command's own then: its
-            memory and threads are set up for it. Otherwise nothing of the process is changed.
+            threads are set up for it. Otherwise nothing of the process is changed.
 
     Returns:
         The exit code.

@@ -14,7 +14,6 @@ from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass, field
 from typing import Any
 
-from bitcodec.cli.allocator import keep_freed_memory
 from bitcodec.cli.process import claim_process
 from bitcodec.errors import BitcodecError
 from bitcodec.runtime.threads import THREADS
@@ -61,7 +60,6 @@ def run_tasks(
     """
     workers = workers or os.cpu_count() or 1
     if workers <= 1 or len(sources) <= 1:
-        keep_freed_memory()
         return (attempt(task, source) for source in sources)
     return _parallel(task, sources, min(workers, len(sources)))
 
@@ -151,5 +149,4 @@ def _start_worker() -> None:
 
         threading.Thread(target=follow, daemon=True).start()
     claim_process()
-    keep_freed_memory()
     os.environ[THREADS] = os.environ["OMP_NUM_THREADS"] = "1"  # the second is torch's

@@ -8,7 +8,6 @@ from pathlib import Path
 
 import click
 
-from bitcodec.cli.allocator import keep_freed_memory
 from bitcodec.cli.options import device_option, quiet_option
 from bitcodec.errors import TrainingError, printable
 from bitcodec.models.families import FAMILIES
@@ -67,7 +66,6 @@ def train_command(
             raise TrainingError(f"{out}: nothing to resume")
     elif not resume and config is None and data is None:
         raise click.UsageError("give the pictures: --data DIR (or --config FILE.toml)")
-    keep_freed_memory()
     # torch is imported here, so that `bitcodec train --help` does not.
     from bitcodec.training.config import load_config
     from bitcodec.training.run import train
