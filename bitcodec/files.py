@@ -9,7 +9,6 @@ import contextlib
 import errno
 import io
 import os
-import secrets
 import stat
 from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass, field
@@ -71,7 +70,7 @@ def atomic_write(path: str | os.PathLike[str], data: bytes, *, overwrite: bool) 
         mode = _mode(target)
         _check_target(target, mode, overwrite)
         # The name is short, whatever the target's is, and unique, so that removing it is safe.
-        name = f".bitcodec-{os.getpid()}-{secrets.token_hex(6)}.tmp"
+        name = f".bitcodec-{os.getpid()}-{os.urandom(6).hex()}.tmp"
         temporary = os.path.join(os.path.dirname(target), name)
         try:
             _write_new(temporary, data)

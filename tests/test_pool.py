@@ -6,12 +6,13 @@ import multiprocessing
 
 import pytest
 
-from bitcodec.cli.pool import FileFailure, Output, run_tasks
+from bitcodec.cli.batch import run_tasks
+from bitcodec.cli.outcome import FileFailure, Output
 
-FINE = "Output(b'{}')"  # a name in bitcodec.cli.pool, where eval finds it
+FINE = "Output(b'{}')"  # a name in bitcodec.cli.outcome, where eval finds it
 REFUSED = "(_ for _ in ()).throw(BitcodecError('no'))"
 BUG = "1 / 0"
-DIES = "os._exit(9)"
+DIES = "__import__('os')._exit(9)"
 
 
 def short(outcome: Output | FileFailure) -> str:
@@ -36,7 +37,7 @@ def test_interruption_is_not_a_failure_of_a_file() -> None:
 
 @pytest.mark.slow
 def test_parallel_outcomes_in_order() -> None:
-    slow_first = ["[threading.Event().wait(0.3), Output(b'0')][1]"]
+    slow_first = ["[__import__('time').sleep(0.3), Output(b'0')][1]"]
     sources = [*slow_first, *(FINE.format(i) for i in range(1, 12)), REFUSED]
     assert [short(o) for o in run_tasks(eval, sources, 2)] == [*map(str, range(12)), "no"]
     assert multiprocessing.active_children() == []

@@ -15,7 +15,7 @@ from PIL import Image
 
 from bitcodec.cli.cluster import check_address, run_on_ray
 from bitcodec.cli.main import main
-from bitcodec.cli.pool import FileFailure, Output
+from bitcodec.cli.outcome import FileFailure, Output
 from bitcodec.errors import BitcodecError
 
 Draw = Callable[..., Image.Image]

@@ -11,8 +11,8 @@ from typing import TextIO
 
 import click
 
+from bitcodec.cli.outcome import FileFailure, FileOutcome, FileTask, Output, attempt
 from bitcodec.cli.plan import STREAM, FileJob, Plan
-from bitcodec.cli.pool import FileFailure, FileOutcome, FileTask, Output, run_tasks
 from bitcodec.cli.reporter import Describe, Reporter
 from bitcodec.errors import BitcodecError, FileError, printable
 from bitcodec.files import atomic_write, read_file
@@ -33,6 +33,25 @@ class BatchSettings:
 
 #: task, sources, number of workers: one outcome for each source, in their order
 Runner = Callable[[FileTask, Sequence[str], int], Generator[FileOutcome, None, None]]
+
+
+def run_tasks(
+    task: FileTask, sources: Sequence[str], workers: int
+) -> Generator[FileOutcome, None, None]:
+    """One outcome for each source, in their order.
+
+    Args:
+        task: a picklable function of a source.
+        sources: paths, or ``-``.
+        workers: processes, each with one thread; 1 works in this process, with all
+            threads; 0 is one a core.
+    """
+    workers = workers or os.cpu_count() or 1
+    if workers <= 1 or len(sources) <= 1:
+        return (attempt(task, source) for source in sources)
+    from bitcodec.cli.pool import in_processes  # its imports take a while
+
+    return in_processes(task, sources, min(workers, len(sources)))
 
 
 def run_batch(

@@ -12,7 +12,7 @@ import re
 from collections.abc import Generator, Sequence
 from typing import Any
 
-from bitcodec.cli.pool import FileFailure, FileOutcome, FileTask, attempt
+from bitcodec.cli.outcome import FileFailure, FileOutcome, FileTask, attempt
 from bitcodec.cli.process import WAITING
 from bitcodec.errors import BitcodecError, one_line
 

@@ -15,8 +15,8 @@ from bitcodec.cli.batch import run_batch
 from bitcodec.cli.complete import complete_files, complete_models
 from bitcodec.cli.decode_options import describe_damage, open_source, part_options, scale_of
 from bitcodec.cli.options import batch_options, batch_settings
+from bitcodec.cli.outcome import Output
 from bitcodec.cli.plan import FILE_SUFFIXES, STREAM, Naming, Plan, plan_jobs
-from bitcodec.cli.pool import Output
 from bitcodec.format import container
 from bitcodec.streams import is_stream
 

@@ -10,13 +10,13 @@ from typing import Any
 
 import click
 
-from bitcodec.cli.batch import read_source, run_batch
+from bitcodec.cli.batch import read_source, run_batch, run_tasks
 from bitcodec.cli.cluster import ANY, check_address, run_on_ray
 from bitcodec.cli.complete import complete_files, complete_models
 from bitcodec.cli.notes import metadata_notes, warnings_as_notes
 from bitcodec.cli.options import Finite, batch_options, batch_settings
+from bitcodec.cli.outcome import Output
 from bitcodec.cli.plan import PICTURE_SUFFIXES, STREAM, Naming, plan_jobs
-from bitcodec.cli.pool import Output, run_tasks
 from bitcodec.errors import BitcodecError
 from bitcodec.format.tiling import DEFAULT_TILE, STRIDE
 from bitcodec.models import registry

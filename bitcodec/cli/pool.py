@@ -1,4 +1,4 @@
-"""A task over many files: here, or in processes; results in order, failures as values."""
+"""A task over many files in processes; results in order, failures as values."""
 
 from __future__ import annotations
 
@@ -6,80 +6,24 @@ import multiprocessing
 import os
 import signal
 import threading
-import traceback
 from collections import deque
-from collections.abc import Callable, Generator, Sequence
+from collections.abc import Generator, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
-from dataclasses import dataclass, field
-from typing import Any
 
+from bitcodec.cli.outcome import FileFailure, FileOutcome, FileTask, attempt
 from bitcodec.cli.process import claim_process
-from bitcodec.errors import BitcodecError
 from bitcodec.runtime.threads import THREADS
+
+__all__ = ["in_processes"]
 
 _DIED = "the worker process died (out of memory?)"
 
 
-@dataclass(frozen=True)
-class Output:
-    """What a task made of a file: the bytes to write, figures to report, notes to show.
-
-    ``damage`` says what is missing where the output was saved out of a damaged input.
-    """
-
-    data: bytes
-    record: dict[str, Any] = field(default_factory=dict)
-    notes: tuple[str, ...] = ()
-    damage: str | None = None
-
-
-@dataclass(frozen=True)
-class FileFailure:
-    """Why a file could not be done; ``detail`` is a traceback where it is our fault."""
-
-    reason: str
-    exit_code: int
-    detail: str | None = None
-
-
-FileOutcome = Output | FileFailure
-FileTask = Callable[[str], Output]
-
-
-def run_tasks(
+def in_processes(
     task: FileTask, sources: Sequence[str], workers: int
 ) -> Generator[FileOutcome, None, None]:
-    """One outcome for each source, in their order.
-
-    Args:
-        task: a picklable function of a source.
-        sources: paths, or ``-``.
-        workers: processes, each with one thread; 1 works in this process, with all
-            threads; 0 is one a core.
-    """
-    workers = workers or os.cpu_count() or 1
-    if workers <= 1 or len(sources) <= 1:
-        return (attempt(task, source) for source in sources)
-    return _parallel(task, sources, min(workers, len(sources)))
-
-
-def attempt(task: FileTask, source: str) -> FileOutcome:
-    """Run the task; an exception of any kind becomes a :class:`FileFailure`."""
-    try:
-        return task(source)
-    except BitcodecError as error:
-        return FileFailure(str(error), error.exit_code)
-    except MemoryError:
-        return FileFailure("out of memory", 1)
-    except Exception as error:  # a fault of ours must not end a batch of thousands
-        reason = f"internal error: {type(error).__name__}: {error}".splitlines()[0]
-        return FileFailure(reason, 1, traceback.format_exc())
-
-
-def _parallel(
-    task: FileTask, sources: Sequence[str], workers: int
-) -> Generator[FileOutcome, None, None]:
+    """As :func:`bitcodec.cli.batch.run_tasks`, in so many processes of one thread each."""
     todo = deque(sources)
     window: deque[tuple[str, Future[FileOutcome]]] = deque()
     pool = _pool(workers)

@@ -6,12 +6,10 @@ import json
 import sys
 from collections.abc import Callable, Mapping
 from types import TracebackType
-from typing import Any
+from typing import Any, TextIO
 
-from tqdm import tqdm
-
+from bitcodec.cli.outcome import FileFailure, Output
 from bitcodec.cli.plan import STREAM, FileJob
-from bitcodec.cli.pool import FileFailure, Output
 from bitcodec.errors import printable
 
 _SUMMED = ("input_bytes", "output_bytes", "pixels", "seconds")
@@ -40,7 +38,11 @@ class Reporter:
         self.files = self.failures = self.skips = 0
         self.sums: dict[str, float] = dict.fromkeys(_SUMMED, 0)
         off = quiet or count < 2 or sys.stderr is None or not sys.stderr.isatty()
-        self.bar = tqdm(total=count, unit="file", disable=off, file=sys.stderr, leave=False)
+        self.bar = None
+        if not off:
+            from tqdm import tqdm
+
+            self.bar = tqdm(total=count, unit="file", file=sys.stderr, leave=False)
 
     def __enter__(self) -> Reporter:
         """The reporter."""
@@ -53,7 +55,8 @@ class Reporter:
         trace: TracebackType | None,
     ) -> None:
         """Remove the bar; print the total unless something was raised."""
-        self.bar.close()
+        if self.bar is not None:
+            self.bar.close()
         if kind is None and self.count > 1:
             self._total()
 
@@ -100,13 +103,21 @@ class Reporter:
 
     def _line(self, text: str, *, always: bool = False) -> None:
         if sys.stderr is not None and (always or not self.quiet):  # None: closed
-            tqdm.write(text, file=sys.stderr)
+            self._write(text, sys.stderr)
 
     def _finish(self, record: dict[str, Any]) -> None:
         if self.as_json:
-            tqdm.write(json.dumps(record), file=sys.stdout)
+            self._write(json.dumps(record), sys.stdout)
             sys.stdout.flush()
-        self.bar.update()
+        if self.bar is not None:
+            self.bar.update()
+
+    def _write(self, text: str, file: TextIO) -> None:
+        """A line, above the bar where there is one."""
+        if self.bar is None:
+            print(text, file=file)
+        else:
+            self.bar.write(text, file=file)
 
 
 def _shown(path: str, stream: str) -> str:

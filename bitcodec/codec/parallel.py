@@ -7,7 +7,6 @@ one thread each take hardly longer than one tile on two threads.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from typing import TypeVar
 
 from bitcodec.models.fork_safe import fork_safe_lock
@@ -30,6 +29,8 @@ def side_by_side(work: Callable[[T], R], items: Sequence[T]) -> list[R]:
     if len(items) < 2 or count < 2 or not _one_at_a_time.acquire(blocking=False):
         return [work(item) for item in items]
     try:
+        from concurrent.futures import ThreadPoolExecutor  # takes a while
+
         with ThreadPoolExecutor(min(count, len(items))) as pool:
             return list(pool.map(work, items))
     finally:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import os
 from collections.abc import Callable, Mapping
@@ -56,10 +57,31 @@ def _open(model: bytes, count: int, fused: bool = False) -> Session:
     options.intra_op_num_threads = count
     options.inter_op_num_threads = 1
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+    options.add_session_config_entry("session.use_env_allocators", str(int(_share_memory())))
+    options.enable_mem_pattern = False  # it plans for one shape; ours change
     if not fused:  # graphs say what they mean
         options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
     options.log_severity_level = 3
     return onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
+
+
+def _share_memory() -> bool:
+    """Whether sessions take memory from one common store.
+
+    There are some forty of them, one at work at a time. In a child of ``os.fork`` each has its own
+    instead, since a thread that stayed in the parent may have locked the common one.
+    """
+    return _make_store() == os.getpid()
+
+
+@functools.cache
+def _make_store() -> int:
+    """Make the common store; in which process."""
+    kind, memory = onnxruntime.OrtAllocatorType.ORT_ARENA_ALLOCATOR, onnxruntime.OrtMemType.DEFAULT
+    info = onnxruntime.OrtMemoryInfo("Cpu", kind, 0, memory)
+    with contextlib.suppress(Exception):  # the program may have made one already
+        onnxruntime.create_and_register_allocator(info, onnxruntime.OrtArenaCfg({}))
+    return os.getpid()
 
 
 @functools.cache
