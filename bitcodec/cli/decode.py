@@ -103,7 +103,8 @@ def format_of(target: str) -> str:
     suffix = Path(target).suffix.lower()
     if not suffix and is_stream(target):
         return "PNG"
-    name = Image.registered_extensions().get(suffix)
+    Image.preinit()  # the common formats
+    name = Image.EXTENSION.get(suffix) or Image.registered_extensions().get(suffix)
     if name is None or name not in Image.SAVE:
         raise click.UsageError(f"{target}: no picture format has the suffix {suffix!r}")
     return name

@@ -20,6 +20,8 @@ Attribute = int | Sequence[int]
 
 
 def _varint(value: int) -> bytes:
+    if 0 <= value < 128:
+        return bytes((value,))
     value &= 2**64 - 1  # negative numbers are stored as their two's complement
     out = bytearray()
     while value > 127:
@@ -93,11 +95,13 @@ class Graph:
 
     def serialize(self) -> bytes:
         """The model, as in a ``.onnx`` file."""
-        graph = b"".join(_field(1, node) for node in self._nodes) + _field(2, "bitcodec")
+        parts = [_field(1, node) for node in self._nodes] + [_field(2, "bitcodec")]
         for (kind, shape, data), name in self._constants.items():
             dims = b"".join(_field(1, d) for d in shape)
-            graph += _field(5, dims + _field(2, _TYPES[kind]) + _field(8, name) + _field(9, data))
-        graph += b"".join(_field(11, value) for value in self._inputs)
-        graph += b"".join(_field(12, value) for value in self._outputs)
+            tensor = dims + _field(2, _TYPES[kind]) + _field(8, name) + _field(9, data)
+            parts.append(_field(5, tensor))
+        parts += [_field(11, value) for value in self._inputs]
+        parts += [_field(12, value) for value in self._outputs]
+        graph = b"".join(parts)
         opsets = b"".join(_field(8, _field(1, name) + _field(2, n)) for name, n in _OPSETS)
         return _field(1, _IR_VERSION) + opsets + _field(7, graph)

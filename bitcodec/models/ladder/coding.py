@@ -81,16 +81,14 @@ class LadderCoding(Model, abc.ABC):
         return range(code_of_step(HIGHEST_STEP), code_of_step(LOWEST_STEP) - 1, -1)
 
     def latent_coder(self) -> LatentCoder:
-        """The coder of latents, made once; WeightsError where the context model is not exact."""
+        """The coder of latents, made once."""
         with _making:  # threads may share a model
             if self._coder is None:
-                self.context.check()
                 self._coder = LatentCoder(self.context, self.make_kernels())
             return self._coder
 
     def use_kernels(self, kernels: ContextKernels) -> None:
         """Run the context model's layers by these, not by :meth:`make_kernels`."""
-        self.context.check()
         self._coder = LatentCoder(self.context, kernels)
 
     def rdoq_weight(self, effort: int) -> float:
