@@ -31,6 +31,7 @@ class Info:
         lossless_tiles: those without latents, which an overlay covers.
         mixed_tiles: those with latents and an overlay.
         grey: whether it decodes to one channel.
+        step_map: whether the step differs from place to place.
         header_size: bytes before the payload.
         payload_size: bytes of latent bits.
         overlay_size: bytes of overlays.
@@ -57,6 +58,7 @@ class Info:
     lossless_tiles: int
     mixed_tiles: int
     grey: bool
+    step_map: bool
     header_size: int
     payload_size: int
     overlay_size: int
@@ -111,6 +113,7 @@ def info_of(layout: Layout) -> Info:
         lossless_tiles=bare,
         mixed_tiles=sum(covered) - bare,
         grey=header.grey,
+        step_map=header.mapped,
         header_size=layout.header_size,
         payload_size=sum(span.length for span in layout.tiles),
         overlay_size=sum(span.length for span in layout.overlays),

@@ -33,7 +33,8 @@ def latents_hash(data: bytes) -> str:
     digest = hashlib.sha256()
     for index, payload in enumerate(parts.tiles):
         x0, y0, x1, y1 = parts.header.tiling.latent_box(index)
-        q = model.decode_tile(payload, (y1 - y0, x1 - x0), parts.header.rate)
+        header = parts.header
+        q = model.decode_tile(payload, (y1 - y0, x1 - x0), header.rate, header.mapped)
         digest.update(np.ascontiguousarray(q, np.int32).tobytes())
     return digest.hexdigest()[:16]
 

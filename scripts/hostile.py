@@ -68,6 +68,9 @@ def seed_files(models: dict[Coder, Model]) -> dict[str, bytes]:
             files[f"{model.family}-{name}.bin"] = encode(image, model=model, tile=tile)
         files[f"{model.family}-lossless.bin"] = encode(rich, model=model, tile=16, lossless=True)
         files[f"{model.family}-mixed.bin"] = _mixed(model)
+        if model.has_step_maps:
+            large = colour.resize((100, 70))
+            files[f"{model.family}-mapped.bin"] = encode(large, model=model, tile=80, roi=gradient)
     return files
 
 
@@ -209,7 +212,7 @@ class Mutator:
         width, height = (pick((pick(INTERESTING), rnd(1, 300))) for _ in range(2))
         rate = pick((1, 16, 17, 5000, 9216, 1024, pick(INTERESTING)))
         coder, tile = pick((0, 1, 1, 2, rnd(256))), pick((1, 2, 64, 4096, pick(INTERESTING)))
-        flags = pick((0, 8, rnd(16), rnd(256)))
+        flags = pick((0, 8, 32, rnd(64), rnd(256)))
         out = bytearray(container.MAGIC) + bytes((pick((1, 1, 1, 1, 0, 2)), flags)) + bytes(8)
         out += varint(width) + varint(height) + varint(rate) + bytes((coder,)) + varint(tile)
         tiles = -(-width // max(1, 16 * tile)) * -(-height // max(1, 16 * tile))

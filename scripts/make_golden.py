@@ -133,6 +133,7 @@ LADDER_FILES = {
     "ladder-1x1": (lambda: drawn(1, 1, "RGB"), 9216, 16),
     "ladder-mixed": (lambda: lettered(90, 40), 7000, 1024),
     "ladder-lossless": (lambda: lettered(60, 40).convert("LA"), 9216, 32),
+    "ladder-mapped": (lambda: drawn(170, 90, "RGB"), 6500, 96),
 }
 CERTAIN_FILES = {
     "certain-yes": (lambda: drawn(8, 5, "RGB").resize((90, 50)), 7000, 1024),
@@ -142,8 +143,12 @@ Files = dict[str, tuple[Callable[[], Image.Image], int, int]]
 
 
 def encoded(name: str, picture: Image.Image, model: Model, rate: int, tile: int) -> bytes:
-    """A file; by its name one that has overlays or that has nothing else."""
-    encoder = Encoder(images.from_pil(picture), model, tile=tile, effort=5)
+    """A file; by its name one that has overlays, nothing else, or a map of steps."""
+    roi = None
+    if name.endswith("-mapped"):
+        squares = np.random.default_rng(tile).choice(np.uint8([0, 100, 255]), (3, 6))
+        roi = squares.repeat(32, 0).repeat(32, 1)[:90, :170]
+    encoder = Encoder(images.from_pil(picture), model, tile=tile, effort=5, roi=roi)
     if name.endswith("-lossless"):
         return encoder.encode_lossless()
     if name.endswith("-mixed"):
@@ -158,10 +163,12 @@ def results(model: Model, files: Files) -> Iterator[tuple[str, bytes]]:
         source = container.Source.of(data)
         tiles = {}
         for index in range(source.header.tiling.count):
-            shape, coded = source.header.tiling.latent_box(index).shape, source.header.rate
+            shape, header = source.header.tiling.latent_box(index).shape, source.header
             if source.has_payload(index):
                 payload = source.tile(index)
-                tiles[f"tile{index}"] = model.decode_tile(payload, shape, coded)
+                tiles[f"tile{index}"] = model.decode_tile(
+                    payload, shape, header.rate, header.mapped
+                )
         packed, png = io.BytesIO(), io.BytesIO()
         np.savez_compressed(packed, **tiles)  # type: ignore[arg-type]
         bitcodec.decode(data, model=model).save(png, "PNG", optimize=True, exif=b"")

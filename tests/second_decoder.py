@@ -42,6 +42,7 @@ class File:
     coder: int
     tile: int  # pixels
     grey: bool
+    mapped: bool
     payloads: list[bytes] = field(default_factory=list)
     overlays: list[bytes] = field(default_factory=list)
     sections: dict[str, bytes] = field(default_factory=dict)
@@ -97,12 +98,14 @@ def parse(data: bytes) -> File:
     refuse_if(r.take(4) != b"\x89BTC", "magic")
     refuse_if(r.u8() != 1, "version")
     flags = r.u8()
-    refuse_if(flags > 31, "flags")
+    refuse_if(flags > 63, "flags")
     model_id = r.take(8).hex()
     width, height = r.varint(1, 2**31 - 1), r.varint(1, 2**31 - 1)
     rate, coder, tile = r.varint(1, 65535), r.u8(), 16 * r.varint(1, 4096)
     refuse_if(coder > 1, "coder")
-    file = File(model_id, width, height, rate, coder, tile, bool(flags & 8))
+    grey, mapped = bool(flags & 8), bool(flags & 32)
+    refuse_if(mapped and coder == 0, "a map of steps in packed payloads")
+    file = File(model_id, width, height, rate, coder, tile, grey, mapped)
     names = [name for bit, name in enumerate(("alpha", "icc", "exif")) if flags >> bit & 1]
     count = -(-width // tile) * -(-height // tile)
     entries = (2 * count if flags & 16 else count) + len(names)
@@ -287,13 +290,44 @@ def positions(passes: int, h: int, w: int) -> list[np.ndarray]:
     return [np.flatnonzero(number == p) for p in range(passes)]
 
 
-def decode_ranged(payload: bytes, h: int, w: int, rate: int, t: Tensors) -> np.ndarray:
-    """Latents q (768, h, w)."""
+def decode_map(source: RangeDecoder, rows: int, columns: int) -> np.ndarray:
+    """The offsets m of a map's blocks."""
+    seen: dict[tuple[bool, int], list[int]] = {}
+
+    def decide(number: int) -> int:
+        counts = seen.setdefault((differ, number), [0, 0])
+        bit = source.decide(65536 * (2 * counts[1] + 1) // (2 * sum(counts) + 2))
+        counts[bit] += 1
+        return bit
+
+    m = np.zeros((rows, columns), int)
+    for i in range(rows):
+        for j in range(columns):
+            a = m[i, j - 1] if j else m[i - 1, j] if i else 0
+            b = m[i - 1, j] if i else a
+            differ, m[i, j] = bool(a != b), (a + b) // 2
+            if decide(0):
+                sign, size = 2 * decide(1) - 1, 1
+                while size <= 16 and decide(1 + size):
+                    size += 1
+                m[i, j] += sign * size
+                refuse_if(abs(m[i, j]) > 8, "a step of a map out of its range")
+    return m
+
+
+def decode_ranged(
+    payload: bytes, h: int, w: int, rate: int, t: Tensors, mapped: bool = False
+) -> np.ndarray:
+    """Latents q (768, h, w); where mapped (769, h, w), the offsets m of positions last."""
     refuse_if(not 1024 <= rate <= 9216, "the step code")
     source = RangeDecoder(payload)
+    m = np.zeros((1, 1), int)
+    if mapped:
+        m = decode_map(source, (h + 3) // 4, (w + 3) // 4)
+    m = m[np.arange(h)[:, None] // 4 * mapped, np.arange(w) // 4 * mapped]
     trusted = not t["probability"][:, 0].all() and source.decide(32768) == 1
-    start = t["base"] + (t["slope"] * rate + 32768) // 65536
-    state = np.tile(start[:, None, None], (1, h, w))
+    code = np.clip(rate + 128 * m, 1024, 9216)
+    state = t["base"][:, None, None] + (t["slope"][:, None, None] * code + 32768) // 65536
     groups = []
     for g, (size, passes) in enumerate(zip(SIZES, PASSES, strict=True)):
         q, e = np.zeros((2, size, h * w), np.int64)
@@ -318,7 +352,8 @@ def decode_ranged(payload: bytes, h: int, w: int, rate: int, t: Tensors) -> np.n
         state = state + embedded()
         groups.append(q)
     source.finish()
-    return np.concatenate(groups).reshape(768, h, w)
+    q = np.concatenate(groups).reshape(768, h, w)
+    return np.concatenate((q, m[None])) if mapped else q
 
 
 def latents(file: File, weights: Path | None = None) -> list[np.ndarray]:
@@ -333,7 +368,7 @@ def latents(file: File, weights: Path | None = None) -> list[np.ndarray]:
         if file.is_bare(index):
             continue
         if file.coder:
-            out.append(decode_ranged(payload, *shape, file.rate, tensors))
+            out.append(decode_ranged(payload, *shape, file.rate, tensors, file.mapped))
         else:
             out.append(unpack(payload, (file.rate, *shape)))
     return out

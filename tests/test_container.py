@@ -146,10 +146,16 @@ def test_unknown_version(version: int) -> None:
         read(sealed(front(version=version)))
 
 
-@pytest.mark.parametrize("flags", [32, 64, 128, 255])
+@pytest.mark.parametrize("flags", [64, 128, 192, 255])
 def test_unknown_flags(flags: int) -> None:
     with pytest.raises(UnsupportedVersionError, match="flags"):
         read(sealed(front(flags=flags)))
+
+
+def test_packed_payloads_have_no_maps() -> None:
+    with pytest.raises(ContainerError, match="no step maps"):
+        read(sealed(front(flags=32)))
+    assert read_header(sealed(front(flags=32, coder=1))).header.mapped
 
 
 def test_unknown_coder() -> None:

@@ -35,7 +35,12 @@ def _context(seed: int, config: LadderConfig = _TINY) -> IntegerContext:
     return export_context(context)
 
 
-def _codes(context: IntegerContext, kernels: ContextKernels, q: np.ndarray) -> np.ndarray:
+def _codes(
+    context: IntegerContext,
+    kernels: ContextKernels,
+    q: np.ndarray,
+    steps: int | np.ndarray = _CODE,
+) -> np.ndarray:
     """The codes that coding q meets: (2, 768, h, w)."""
     out = np.zeros((2, CHANNELS, q.shape[1] * q.shape[2]), np.int64)
     flat = q.reshape(CHANNELS, -1)
@@ -49,7 +54,7 @@ def _codes(context: IntegerContext, kernels: ContextKernels, q: np.ndarray) -> n
         where = np.flatnonzero(part)
         return where, part.ravel()[where]
 
-    again = context.run_passes(kernels, _CODE, (q.shape[1], q.shape[2]), code)
+    again = context.run_passes(kernels, steps, (q.shape[1], q.shape[2]), code)
     assert np.array_equal(again, q)
     return out.reshape(2, *q.shape)
 
@@ -81,6 +86,25 @@ def test_same_integers_everywhere(seed: int, config: LadderConfig, torch_setting
         torch.set_default_dtype(dtype)
         kernels = TorchKernels(context, torch.device("cpu"))
         assert np.array_equal(_codes(context, kernels, q), expected)
+
+
+def test_same_integers_with_a_map_of_steps() -> None:
+    rng = np.random.default_rng(4)
+    context = _context(4, _ODD)
+    steps = rng.integers(1024, 9217, (2, 3)).repeat(4, 0).repeat(4, 1)[:7, :9]
+    q = np.round(3 * rng.standard_normal((CHANNELS, 7, 9))).astype(np.int32)
+    expected = _codes(context, NumpyKernels(context), q, steps)
+    assert np.array_equal(_codes(context, OnnxKernels(context), q, steps), expected)
+    in_torch = TorchKernels(context, torch.device("cpu"))
+    assert np.array_equal(_codes(context, in_torch, q, steps), expected)
+    plain = _codes(context, NumpyKernels(context), q)
+    assert not np.array_equal(plain, expected)
+    flat = np.full((7, 9), _CODE)
+    assert np.array_equal(_codes(context, NumpyKernels(context), q, flat), plain)
+    slope, base = (context.tensors[name].astype(int) for name in ("slope", "base"))
+    for i, j in ((0, 0), (3, 8), (6, 4)):
+        exact = base + (slope * int(steps[i, j]) + 32768) // 65536
+        assert np.array_equal(context.start(steps)[i, j], exact)
 
 
 @pytest.mark.parametrize("count", [1, 2, 5])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import subprocess
 import sys
 from collections.abc import Callable
@@ -100,7 +101,9 @@ def test_any_payloads_behind_right_checksums(data: st.DataObject, coder: Coder) 
     alpha = data.draw(st.one_of(st.just(parts.alpha), st.binary(max_size=99)))
     overlays = [data.draw(overlay_of(*parts.header.tiling.box(n).shape)) for n in range(len(tiles))]
     given = tuple(overlays) if data.draw(st.booleans()) else ()
-    attempt(file_of(parts.header, tuple(tiles), given, alpha=alpha), coder)
+    mapped = coder is Coder.RANGED and data.draw(st.booleans())
+    header = dataclasses.replace(parts.header, mapped=mapped)
+    attempt(file_of(header, tuple(tiles), given, alpha=alpha), coder)
 
 
 @given(st.data(), coders, edges, edges, st.integers(1, 65535), st.integers(1, 4096))
@@ -138,8 +141,7 @@ def test_corpus(path: Path) -> None:
     data = path.read_bytes()
     parts = container.read(data)
     model = models[parts.header.coder]
-    fields = {name: getattr(parts.header, name) for name in ("width", "height", "rate", "tile")}
-    header = Header(model.model_id, coder=parts.header.coder, grey=parts.header.grey, **fields)
+    header = dataclasses.replace(parts.header, model_id=model.model_id)
     again = file_of(header, parts.tiles, alpha=parts.alpha, icc=parts.icc, exif=parts.exif)
     attempt(again, parts.header.coder)
 

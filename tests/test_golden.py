@@ -71,7 +71,9 @@ def package_latents(data: bytes, model: Model) -> list[np.ndarray]:
     source = container.Source.of(data)
     header = source.header
     return [
-        model.decode_tile(source.tile(index), header.tiling.latent_box(index).shape, header.rate)
+        model.decode_tile(
+            source.tile(index), header.tiling.latent_box(index).shape, header.rate, header.mapped
+        )
         for index in range(header.tiling.count)
         if source.has_payload(index)
     ]
@@ -116,7 +118,8 @@ def test_the_second_parser_agrees(name: str) -> None:
     header = parts.header
     ours = (header.model_id.hex(), header.width, header.height, header.rate, header.tile)
     assert (file.model_id, file.width, file.height, file.rate, file.tile) == ours
-    assert (file.coder, file.grey) == (int(header.coder), header.grey)
+    found = (file.coder, file.grey, file.mapped)
+    assert found == (int(header.coder), header.grey, header.mapped)
     assert tuple(file.payloads) == parts.tiles
     assert tuple(file.overlays) == parts.overlays
     sections = {"alpha": parts.alpha, "icc": parts.icc, "exif": parts.exif}

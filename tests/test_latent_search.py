@@ -47,7 +47,7 @@ def _run(weight: float, rounds: int) -> tuple[float, float]:
     out = search_latents(
         x,
         latents,
-        _STEP,
+        torch.full((1, 1, 1, 1), _STEP),
         _encode,
         lambda q: (_mixing() @ q.flatten()).reshape(x.shape),
         weight,

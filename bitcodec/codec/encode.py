@@ -12,6 +12,8 @@ import functools
 import numpy as np
 
 from bitcodec.codec.layers import Layers, lossless, split
+from bitcodec.codec.step_map import mask_offsets
+from bitcodec.errors import OptionError
 from bitcodec.format.container import Container, Header, write
 from bitcodec.format.limits import allows_overlays, check_overlays, check_work
 from bitcodec.format.tiling import DEFAULT_TILE, STRIDE, Box
@@ -26,7 +28,14 @@ _TILE_ALLOWANCE = 64  # bytes that a tile of a few pixels may have beyond its ra
 _CLOSE = 64  # the search for a rate that fits ends when it is this near
 
 
-def _analyze(rgb: np.ndarray, box: Box, model: Model, rate: int, effort: int) -> np.ndarray:
+def _analyze(
+    rgb: np.ndarray,
+    box: Box,
+    model: Model,
+    rate: int,
+    effort: int,
+    offsets: np.ndarray | None,
+) -> np.ndarray:
     """Latents of a box of pixels, one tile or several, its halo cut off again."""
     height, width = rgb.shape[:2]
     halo = model.halo_search if effort >= SEARCHING else model.halo_in
@@ -38,12 +47,17 @@ def _analyze(rgb: np.ndarray, box: Box, model: Model, rate: int, effort: int) ->
     if any(missing):  # extend the picture by its edge pixels to whole latents
         region = np.pad(region, ((0, missing[0]), (0, missing[1]), (0, 0)), mode="edge")
     region = np.ascontiguousarray(region)
-    latents = model.search_latents(region, model.analyze(region, rate), rate, effort)
+    if offsets is not None:
+        offsets = offsets[around.within(whole)]
+    latents = model.analyze(region, rate, offsets)
+    latents = model.search_latents(region, latents, rate, effort)
     rows, columns = box.reduced().within(around)
     return latents[:, rows, columns]
 
 
-def _encode_tiles(rgb: np.ndarray, header: Header, model: Model, effort: int) -> tuple[bytes, ...]:
+def _encode_tiles(
+    rgb: np.ndarray, header: Header, model: Model, effort: int, offsets: np.ndarray | None
+) -> tuple[bytes, ...]:
     """All payloads, in the order of the tiles.
 
     Several tiles are analysed at once, so that there is less halo for their area.
@@ -54,7 +68,7 @@ def _encode_tiles(rgb: np.ndarray, header: Header, model: Model, effort: int) ->
     at_once = (0, 0) if effort >= SEARCHING else model.at_once
     across, down = (max(1, edge // tiling.tile) for edge in at_once)
     for group in tiling.groups(across, down):
-        latents = _analyze(rgb, group, model, header.rate, effort)
+        latents = _analyze(rgb, group, model, header.rate, effort, offsets)
         for index in tiling.touching(group):
             rows, columns = tiling.latent_box(index).within(group.reduced())
             out[index] = model.encode_tile(latents[:, rows, columns], header.rate, effort)
@@ -66,16 +80,16 @@ def _fits(payloads: tuple[bytes, ...], rgb: np.ndarray) -> bool:
 
 
 def _coarsen(
-    rgb: np.ndarray, header: Header, model: Model, effort: int
+    rgb: np.ndarray, header: Header, model: Model, effort: int, offsets: np.ndarray | None
 ) -> tuple[Header, tuple[bytes, ...]]:
     """The finest rate, nearly, whose payloads are no longer than the raw pixels."""
     rates = model.rates()
     low, high = 0, rates.index(header.rate)  # the file at `high` is too long
     header = dataclasses.replace(header, rate=rates[low])
-    payloads = _encode_tiles(rgb, header, model, effort)
+    payloads = _encode_tiles(rgb, header, model, effort, offsets)
     while high - low > _CLOSE:
         middle = dataclasses.replace(header, rate=rates[(low + high) // 2])
-        tried = _encode_tiles(rgb, middle, model, effort)
+        tried = _encode_tiles(rgb, middle, model, effort, offsets)
         if _fits(tried, rgb):
             low, header, payloads = (low + high) // 2, middle, tried
         else:
@@ -95,8 +109,11 @@ class Encoder:
         model: from :func:`bitcodec.load_model`.
         tile: edge of a payload tile in pixels, a multiple of 16.
         effort: 0..9; more effort, smaller file or better picture, slower.
+        roi: uint8 (H, W) of any size, which is resized: where it is brighter than 128 the
+            picture gets better, where it is darker worse; None for a picture like any other.
 
     Raises:
+        OptionError: a roi, and a model that has none.
         ContainerError: a parameter cannot be expressed in the container.
         LimitError: too many tiles, or tiles too large for the model.
     """
@@ -108,10 +125,17 @@ class Encoder:
         *,
         tile: int = DEFAULT_TILE,
         effort: int = DEFAULT_EFFORT,
+        roi: np.ndarray | None = None,
     ) -> None:
+        if roi is not None and not model.has_step_maps:
+            raise OptionError(f"the model {model.name or model.family} takes no roi")
         self._picture, self._model, self._tile, self._effort = picture, model, tile, effort
+        self._offsets: np.ndarray | None = None
         header = self._header(model.rates()[0])
         check_work(header)  # before any work is done
+        offsets = None if roi is None else mask_offsets(roi, header.tiling)
+        if offsets is not None and offsets.any():
+            self._offsets = offsets
         self._alpha = None if picture.alpha is None else encode_alpha(picture.alpha)
 
     @functools.cached_property
@@ -129,9 +153,9 @@ class Encoder:
         """The bytes of a file; ``rate`` is the family's parameter, see :meth:`Model.rates`."""
         rgb, model = self._picture.rgb, self._model
         header = self._header(rate)
-        payloads = _encode_tiles(rgb, header, model, self._effort)
+        payloads = _encode_tiles(rgb, header, model, self._effort, self._offsets)
         if not _fits(payloads, rgb):
-            header, payloads = _coarsen(rgb, header, model, self._effort)
+            header, payloads = _coarsen(rgb, header, model, self._effort, self._offsets)
         files = [self._write(header, payloads)]
         files += [self._write_layers(header, layers) for layers in self._layers]
         return min(files, key=len)
@@ -148,13 +172,17 @@ class Encoder:
     def _header(self, rate: int) -> Header:
         height, width = self._picture.rgb.shape[:2]
         model, grey = self._model, self._picture.grey
-        return Header(model.model_id, width, height, rate, model.coder, self._tile, grey)
+        mapped = self._offsets is not None
+        return Header(model.model_id, width, height, rate, model.coder, self._tile, grey, mapped)
 
     def _write_layers(self, header: Header, layers: Layers) -> bytes:
         tiles = range(header.tiling.count)
         payloads: tuple[bytes, ...] = (b"",) * len(tiles)
         if len(layers.bare) < len(tiles):
-            payloads = _encode_tiles(layers.below, header, self._model, self._effort)
+            args = header, self._model, self._effort, self._offsets
+            payloads = _encode_tiles(layers.below, *args)
+        else:
+            header = dataclasses.replace(header, mapped=False)
         payloads = tuple(b"" if n in layers.bare else payloads[n] for n in tiles)
         return self._write(header, payloads, layers.overlays)
 
@@ -172,6 +200,7 @@ def encode_picture(
     *,
     tile: int = DEFAULT_TILE,
     effort: int = DEFAULT_EFFORT,
+    roi: np.ndarray | None = None,
 ) -> bytes:
     """Encode a picture at one rate; takes and raises what :class:`Encoder` does."""
-    return Encoder(picture, model, tile=tile, effort=effort).encode(rate)
+    return Encoder(picture, model, tile=tile, effort=effort, roi=roi).encode(rate)

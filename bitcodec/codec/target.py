@@ -72,6 +72,7 @@ def encode_to_target(
     psnr: float | None = None,
     tile: int = DEFAULT_TILE,
     effort: int = DEFAULT_EFFORT,
+    roi: np.ndarray | None = None,
 ) -> bytes:
     """Encode to one target; exactly one of bpp, size and psnr is given.
 
@@ -83,12 +84,13 @@ def encode_to_target(
         psnr: dB over RGB, reached or passed by as little as possible.
         tile: as in :class:`Encoder`.
         effort: as in :class:`Encoder`.
+        roi: as in :class:`Encoder`.
 
     Raises:
         TargetError: the target cannot be reached.
     """
     rates = model.rates()
-    encoder = Encoder(picture, model, tile=tile, effort=effort)
+    encoder = Encoder(picture, model, tile=tile, effort=effort, roi=roi)
     files: dict[int, bytes] = {}
 
     def encoded(index: int) -> bytes:

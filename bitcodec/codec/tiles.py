@@ -49,8 +49,8 @@ class Tiles:
     def preview(self, index: int, reduce: int) -> np.ndarray | None:
         """A tile's small picture, see :meth:`Model.preview_tile`; None as for its latents."""
 
-        def decode(payload: bytes, shape: tuple[int, int], rate: int) -> np.ndarray:
-            return self.model.preview_tile(payload, shape, rate, reduce)
+        def decode(payload: bytes, shape: tuple[int, int], rate: int, mapped: bool) -> np.ndarray:
+            return self.model.preview_tile(payload, shape, rate, reduce, mapped)
 
         return self._decode(index, decode)
 
@@ -80,15 +80,15 @@ class Tiles:
                 del self.kept[index]
 
     def _decode(
-        self, index: int, decode: Callable[[bytes, tuple[int, int], int], np.ndarray]
+        self, index: int, decode: Callable[[bytes, tuple[int, int], int, bool], np.ndarray]
     ) -> np.ndarray | None:
         if not self.source.has_payload(index):
             return None
-        shape, rate = self.tiling.latent_box(index).shape, self.source.header.rate
+        shape, header = self.tiling.latent_box(index).shape, self.source.header
         try:
             payload = self.source.tile(index)
             try:
-                return decode(payload, shape, rate)
+                return decode(payload, shape, header.rate, header.mapped)
             except ContainerError as error:
                 raise ContainerError(f"tile {index}: {error}") from None
         except ContainerError:

@@ -67,6 +67,7 @@ class Header:
         coder: how payloads are coded.
         tile: edge of a tile in pixels, a multiple of 16 in 16..65536.
         grey: decode to one channel.
+        mapped: each payload begins with a map of steps; ranged ones only.
 
     ContainerError where a value is out of its range.
     """
@@ -78,6 +79,7 @@ class Header:
     coder: Coder
     tile: int
     grey: bool = False
+    mapped: bool = False
 
     def __post_init__(self) -> None:
         """Check every field against the table."""
@@ -85,6 +87,8 @@ class Header:
             raise ContainerError(f"a model id has {MODEL_ID_BYTES} bytes, not {len(self.model_id)}")
         for field in _FIELDS:
             field.check(getattr(self, field.name))
+        if self.mapped and self.coder is not Coder.RANGED:
+            raise ContainerError(f"{self.coder.name.lower()} payloads have no step maps")
 
     @property
     def tiling(self) -> Tiling:
@@ -105,7 +109,7 @@ class Header:
         return b"".join(out)
 
     @classmethod
-    def parse(cls, cursor: Cursor, *, grey: bool) -> Header:
+    def parse(cls, cursor: Cursor, *, grey: bool, mapped: bool = False) -> Header:
         """Read what :meth:`to_bytes` wrote.
 
         TruncatedError, UnsupportedVersionError for an unknown coder, ContainerError for a value
@@ -121,4 +125,4 @@ class Header:
             coder = Coder(number)
         except ValueError:
             raise UnsupportedVersionError(f"unknown payload coder {number}") from None
-        return cls(model_id=model_id, coder=coder, grey=grey, **values)
+        return cls(model_id=model_id, coder=coder, grey=grey, mapped=mapped, **values)

@@ -34,7 +34,8 @@ VERSION = 1
 SECTIONS = {"alpha": 1, "icc": 2, "exif": 4}  #: flag of each, in the order of the file
 _GREY = 8
 _OVERLAYS = 16
-_KNOWN_FLAGS = 31
+_MAPS = 32
+_KNOWN_FLAGS = 63
 _ENTRY_MIN_BYTES = 1 + CRC_BYTES
 _FRONT_BYTES = 4096
 
@@ -86,7 +87,7 @@ def write_front(
         overlays: whether there are any.
     """
     flags = sum(SECTIONS[name] for name in sections)
-    flags |= _GREY * header.grey | _OVERLAYS * overlays
+    flags |= _GREY * header.grey | _OVERLAYS * overlays | _MAPS * header.mapped
     front = bytearray(MAGIC)
     front += bytes((VERSION, flags)) + header.to_bytes()
     for part in parts:
@@ -105,7 +106,7 @@ def read_header(data: bytes, *, max_pixels: int | None = None) -> Layout:
     """
     cursor = Cursor(data)
     flags = _parse_start(cursor)
-    header = Header.parse(cursor, grey=bool(flags & _GREY))
+    header = Header.parse(cursor, grey=bool(flags & _GREY), mapped=bool(flags & _MAPS))
     check_pixels(header, max_pixels)
     header.check_tiles()
     names = [name for name, flag in SECTIONS.items() if flags & flag]

@@ -11,6 +11,8 @@ from bitcodec.format.header import Coder
 from bitcodec.models.layers.halo import NO_HALO, Halo
 
 BLOCK = 1024  #: edge in pixels of what a network is given at a time, without its halo
+MAP_BLOCK = 64  #: edge in pixels of a block of a step map
+LARGEST_OFFSET = 8  #: magnitude of the numbers in a step map; 8 of them double the step
 SEARCHING = 7  #: efforts from here on may search, see :meth:`Model.search_latents`
 
 
@@ -29,6 +31,8 @@ class Model(abc.ABC):
         halo_out: latents of context that synthesis needs.
         at_once: width and height in pixels of the area that is best analysed in one piece.
         has_low_bands: whether there is :meth:`preview_tile`.
+        has_step_maps: whether latents may have a plane of offsets after their channels: what is
+            added to the step in eighths of an octave, the same for each 64x64 pixels of a tile.
         reductions: what :meth:`synthesize_small` takes.
         name: what the user calls the weights; "" for a model that was never saved.
         model_id: 8 bytes, see :mod:`bitcodec.models.weights_file`; zeros if never saved.
@@ -40,6 +44,7 @@ class Model(abc.ABC):
     halo_out: int
     at_once: ClassVar[tuple[int, int]] = (2048, 1024)
     has_low_bands: ClassVar[bool] = False
+    has_step_maps: ClassVar[bool] = False
     reductions: tuple[int, ...] = ()
     name: str = ""
     model_id: bytes = bytes(8)
@@ -64,15 +69,16 @@ class Model(abc.ABC):
         """All legal rates, from the smallest file to the largest."""
 
     @abc.abstractmethod
-    def analyze(self, rgb: np.ndarray, rate: int) -> np.ndarray:
+    def analyze(self, rgb: np.ndarray, rate: int, offsets: np.ndarray | None = None) -> np.ndarray:
         """Pixels to real-valued latents.
 
         Args:
             rgb: uint8 (16 h, 16 w, 3).
             rate: as in the header.
+            offsets: int (h, w) in -8..8, only where ``has_step_maps``.
 
         Returns:
-            (C, h, w) float32.
+            (C, h, w) float32; with offsets (C + 1, h, w), these last.
         """
 
     def search_latents(
@@ -90,19 +96,22 @@ class Model(abc.ABC):
 
     @abc.abstractmethod
     def encode_tile(self, latents: np.ndarray, rate: int, effort: int) -> bytes:
-        """Quantise and code one tile's latents (C, h, w) as a payload."""
+        """Quantise and code one tile's latents, (C, h, w) or with offsets, as a payload."""
 
     @abc.abstractmethod
-    def decode_tile(self, payload: bytes, shape: tuple[int, int], rate: int) -> np.ndarray:
+    def decode_tile(
+        self, payload: bytes, shape: tuple[int, int], rate: int, mapped: bool = False
+    ) -> np.ndarray:
         """A payload back to quantised latents.
 
         Args:
             payload: what :meth:`encode_tile` returned.
             shape: (h, w) of the tile in latents.
             rate: as in the header.
+            mapped: as in the header.
 
         Returns:
-            (C, h, w), int8, int16 or float32.
+            (C, h, w), int8, int16 or float32; (C + 1, h, w) where mapped, offsets last.
 
         Raises:
             ContainerError: the payload is not one this model could have made.
@@ -113,7 +122,8 @@ class Model(abc.ABC):
         """Quantised latents to pixels.
 
         Args:
-            latents: (C, h, w), with a halo of ``halo_out`` wherever the picture goes on.
+            latents: (C, h, w), or with offsets (C + 1, h, w), with a halo of ``halo_out`` wherever
+                the picture goes on.
             rate: as in the header.
             halo: of these latents; its pixels are left out, with most of the work for them.
 
@@ -138,7 +148,12 @@ class Model(abc.ABC):
         raise NotImplementedError
 
     def preview_tile(
-        self, payload: bytes, shape: tuple[int, int], rate: int, reduce: int
+        self,
+        payload: bytes,
+        shape: tuple[int, int],
+        rate: int,
+        reduce: int,
+        mapped: bool = False,
     ) -> np.ndarray:
         """About the tile's pixels averaged over squares, from its low frequencies alone.
 
@@ -147,6 +162,7 @@ class Model(abc.ABC):
             shape: (h, w) of the tile in latents.
             rate: as in the header.
             reduce: 2, 4, 8 or 16.
+            mapped: as in the header.
 
         Returns:
             uint8 (16 h / reduce, 16 w / reduce, 3).

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import functools
-import math
 
 import numpy as np
 
@@ -16,7 +15,7 @@ from bitcodec.models.ladder.activations import (
 from bitcodec.models.ladder.channels import CHANNELS
 from bitcodec.models.ladder.config import LadderConfig
 from bitcodec.models.ladder.quantized import Quantizer, split_matrix
-from bitcodec.models.ladder.steps import STEP_MIDDLE, step_of_code
+from bitcodec.models.ladder.steps import STEP_MIDDLE, steps_of_codes
 from bitcodec.runtime.onnx_file import Graph
 from bitcodec.runtime.onnx_layers import Builder, Order, Value, product, shuffled
 from bitcodec.runtime.onnx_session import LazySession
@@ -39,20 +38,20 @@ class OnnxAnalysis:
         self._first = LazySession(self._block_graph, threads)
         self._rest = LazySession(self._graph, threads)
 
-    def __call__(self, rgb: np.ndarray, rate: int) -> np.ndarray:
-        """As :meth:`Model.analyze`."""
-        step = step_of_code(rate)
+    def __call__(self, rgb: np.ndarray, codes: int | np.ndarray) -> np.ndarray:
+        """As :meth:`Model.analyze`, with a step code, or one for each position, (h, w)."""
+        steps = steps_of_codes(codes).reshape(-1, 1)  # one row for all, or one for each
         tall, wide = (edge // 16 for edge in rgb.shape[:2])
         rows = rgb.reshape(tall, 16, wide, 48).transpose(0, 2, 1, 3).reshape(-1, 768)
-        y0: np.ndarray = self._first.run({"rows": rows, "step": np.array(step, np.float32)})[0]
+        y0: np.ndarray = self._first.run({"rows": rows, "steps": steps.astype(np.float32)})[0]
         unit = self._table["fa.0.in"].unit
         companded = np.rint(np.arcsinh(y0) * np.float32(1 / unit))
         at4, at8 = self.config.pixels
         feed = {
             "y0": y0,
-            "gain": np.exp(self.of.log_gain(step)),
+            "gains": np.exp(self.of.log_gain(steps[:, 0])),
             "companded": (companded.clip(-BYTE, BYTE) + 128).astype(np.uint8),
-            "enter_bias": self._enter_bias(step),
+            "enter_bias": self._enter_bias(steps),
             "pixels": rgb.reshape(4 * tall, 4, 4 * wide, 4, 3),
             "fours": np.array([1, 4 * tall, 4 * wide, 48]),
             "squares0": np.array([1, 2 * tall, 2, 2 * wide, 2, at4]),
@@ -75,16 +74,22 @@ class OnnxAnalysis:
             product(g, rows, g.constant(high), g.constant(scale), 128),
             product(g, rows, g.constant(low), g.constant(scale / np.float32(128)), 128),
         )
-        g.output(g.node("Div", y, g.input("step", "float32", [])), "y0", "float32", ["n", CHANNELS])
+        g.output(
+            g.node("Div", y, g.input("steps", "float32", ["m", 1])),
+            "y0",
+            "float32",
+            ["n", CHANNELS],
+        )
         return g.serialize()
 
     @functools.cached_property
     def _table(self) -> dict[str, Activation]:
         return analysis_activations(self.config, self.of.ranges)
 
-    def _enter_bias(self, step: float) -> np.ndarray:
-        """The biases that meet at the trunk's start, and the plane of the step."""
-        plane = self.of.array("fa.0.weight")[:, -1, 0, 0] * math.log(step / STEP_MIDDLE)
+    def _enter_bias(self, steps: np.ndarray) -> np.ndarray:
+        """The biases that meet at the trunk's start, and the plane of steps (m, 1): (m, width)."""
+        plane = np.log(steps / STEP_MIDDLE).astype(np.float32)
+        plane = self.of.array("fa.0.weight")[:, -1, 0, 0] * plane
         down = self.of.array(self._sections[-1][0] + ".bias")
         return np.asarray(self.of.array("fa.0.bias") + plane + down, np.float32)
 
@@ -95,7 +100,7 @@ class OnnxAnalysis:
         y0 = g.input("y0", "float32", ["n", CHANNELS])
         x = Value(g.input("companded", "uint8", ["n", CHANNELS]), b.table["fa.0.in"])
         h = b.dense(x, self.of.array("fa.0.weight")[:, :-1, 0, 0])
-        h = g.node("Add", h, g.input("enter_bias", "float32", [width]))
+        h = g.node("Add", h, g.input("enter_bias", "float32", ["m", width]))
         h = g.node("Add", h, self._down(g, b))
         size16 = g.input("size16", "int64", [4])
         for n in range(self.config.blocks):
@@ -103,7 +108,7 @@ class OnnxAnalysis:
         last = f"fa.{self.config.blocks + 1}."
         features = b.quantize_rows(h, b.table[last + "in"])
         more = b.dense(features, self.of.array(last + "weight")[:, :, 0, 0])
-        y = g.node("Mul", y0, g.input("gain", "float32", [CHANNELS]))
+        y = g.node("Mul", y0, g.input("gains", "float32", ["m", CHANNELS]))
         y = g.node("Add", g.node("Add", y, more), g.constant(self.of.array(last + "bias")))
         g.output(y, "y", "float32", ["n", CHANNELS])
         return g.serialize()

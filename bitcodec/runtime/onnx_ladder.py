@@ -9,11 +9,13 @@ import numpy as np
 from bitcodec.errors import BitcodecError, WeightsError
 from bitcodec.models.families import read_config
 from bitcodec.models.ladder.activations import check_ranges
+from bitcodec.models.ladder.channels import CHANNELS
 from bitcodec.models.ladder.coding import HALO, SEARCH_ROUNDS, LadderCoding
 from bitcodec.models.ladder.context_integer import ContextKernels, IntegerContext
 from bitcodec.models.ladder.quantized import Quantizer
 from bitcodec.models.ladder.shapes import tensor_shapes
-from bitcodec.models.ladder.steps import step_of_code
+from bitcodec.models.ladder.step_map import codes_in, codes_of, with_offsets
+from bitcodec.models.ladder.steps import steps_of_codes
 from bitcodec.models.layers.halo import NO_HALO, Halo
 from bitcodec.models.tensors import check_arrays
 from bitcodec.models.weights_file import Stored
@@ -54,9 +56,10 @@ class OnnxLadder(LadderCoding):
         """The context model's layers as graphs."""
         return OnnxKernels(self.context)
 
-    def analyze(self, rgb: np.ndarray, rate: int) -> np.ndarray:
+    def analyze(self, rgb: np.ndarray, rate: int, offsets: np.ndarray | None = None) -> np.ndarray:
         """uint8 (16 h, 16 w, 3) to latents (768, h, w), float32, in units of the step."""
-        return self._analyze(rgb, rate)
+        codes = rate if offsets is None else codes_of(rate, offsets)
+        return with_offsets(self._analyze(rgb, codes), offsets)
 
     @functools.cached_property
     def _torch(self) -> LadderCoding:
@@ -79,17 +82,17 @@ class OnnxLadder(LadderCoding):
 
     def synthesize_pixels(self, latents: np.ndarray, rate: int, halo: Halo = NO_HALO) -> np.ndarray:
         """int16 (768, h, w) to uint8, (16 h, 16 w, 3) without halo."""
-        return self._synthesize(latents, rate, halo)
+        return self._synthesize(latents[:CHANNELS], codes_in(latents, rate), halo)
 
-    def low_pixels(self, latents: np.ndarray, rate: int, reduce: int) -> np.ndarray:
+    def low_pixels(self, latents: np.ndarray, rate: int | np.ndarray, reduce: int) -> np.ndarray:
         """See :class:`LadderCoding`."""
         count, h, w = latents.shape
         edge = 16 // reduce
         kernels = self._quantizer.array("ws")[:count]
         # The mean of a sum of kernels is the sum of their means, so they are averaged instead.
         means = kernels.reshape(count, 3, edge, reduce, edge, reduce).mean((3, 5))
-        step = step_of_code(rate)
-        gain = np.exp(-self._quantizer.log_gain(step)[:count]) * np.float32(step)
+        step = steps_of_codes(rate).reshape(-1, 1).astype(np.float32)
+        gain = np.exp(-self._quantizer.log_gain(step[:, 0])[:, :count]) * step
         rows = latents.reshape(count, -1).T * gain
         x = (rows @ means.reshape(count, -1) + 128).clip(0, 255)
         x = np.rint(x).astype(np.uint8).reshape(h, w, 3, edge, edge)

@@ -48,7 +48,7 @@ class OnnxSign(SignCoding):
         self._to_pixels = self._session("g_s", g_s[up:], pixels=True)
         self._to_preview = self._session("small", [], pixels=True)
 
-    def analyze(self, rgb: np.ndarray, rate: int) -> np.ndarray:
+    def analyze(self, rgb: np.ndarray, rate: int, offsets: np.ndarray | None = None) -> np.ndarray:
         """uint8 (16 h, 16 w, 3) to latents (rate, h, w), float32."""
         x = rgb.transpose(2, 0, 1)[None] / np.float32(255) - np.float32(0.5)
         x = in_blocks(self._to_stride8, x, (STRIDE, 2), 1, _BLOCK, np.concatenate)

@@ -8,7 +8,6 @@ them in float32.
 from __future__ import annotations
 
 import functools
-import math
 
 import numpy as np
 
@@ -16,7 +15,7 @@ from bitcodec.models.ladder.activations import BYTE, Activation, synthesis_activ
 from bitcodec.models.ladder.channels import CHANNELS
 from bitcodec.models.ladder.config import LadderConfig
 from bitcodec.models.ladder.quantized import Quantizer, byte_matrix, split_matrix
-from bitcodec.models.ladder.steps import STEP_MIDDLE, step_of_code
+from bitcodec.models.ladder.steps import STEP_MIDDLE, step_of_code, steps_of_codes
 from bitcodec.models.layers import fixed_point as fx
 from bitcodec.models.layers.halo import NO_HALO, Halo, crop_halo
 from bitcodec.runtime.onnx_file import Graph
@@ -41,11 +40,13 @@ class OnnxSynthesis:
         self.config, self.of = config, quantizer
         self.kernels = _unshuffled(quantizer.array("ws"))
         self._session = LazySession(self._graph, threads)
+        self._mapped = LazySession(lambda: self._graph(mapped=True), threads)
         self._gained: tuple[float, dict[str, np.ndarray]] | None = None
 
-    def __call__(self, latents: np.ndarray, rate: int, halo: Halo = NO_HALO) -> np.ndarray:
-        """As :meth:`Model.synthesize_pixels`."""
-        step = step_of_code(rate)
+    def __call__(
+        self, latents: np.ndarray, codes: int | np.ndarray, halo: Halo = NO_HALO
+    ) -> np.ndarray:
+        """As :meth:`Model.synthesize_pixels`, with a step code, or of each position, (h, w)."""
         far, near = halo.at_most(sum(_REACH)), halo.at_most(_REACH[1])
         q = np.ascontiguousarray(latents.transpose(1, 2, 0))
         inner = crop_halo(latents, halo, near, 1).transpose(1, 2, 0)
@@ -60,13 +61,19 @@ class OnnxSynthesis:
             "blocks": np.array([1, tall, wide, 4, 4, 48]),
             "fours": np.array([1, 4 * tall, 4 * wide, 48]),
             "size": np.array([16 * tall, 16 * wide, 3]),
-            **self._of_latents(inner.reshape(-1, CHANNELS), step),
-            **self._of_step(step),
             **_limits("far", halo, far, 1),
             **_limits("near", far, near, 1),
             **_limits("near8", far, near, 2),
         }
-        out: np.ndarray = self._session.run(feed)[0]
+        rows = inner.reshape(-1, CHANNELS)
+        if isinstance(codes, int):
+            step, session = step_of_code(codes), self._session
+            feed |= {**self._of_latents(rows, step), **self._of_step(step)}
+        else:
+            steps, session = steps_of_codes(codes), self._mapped
+            feed |= {"latents": rows.astype(np.float32), "enter_bias": self._enter_bias(steps)}
+            feed |= self._of_map(crop_halo(steps, halo, near, 1))
+        out: np.ndarray = session.run(feed)[0]
         return np.ascontiguousarray(_cropped(out, near))
 
     @functools.cached_property
@@ -93,9 +100,22 @@ class OnnxSynthesis:
             "rest_kernels": gain * self.kernels[which],
         }
 
-    def _gain(self, step: float) -> np.ndarray:
-        """What latents are multiplied by, (768,) float32; the step is in it."""
-        return np.asarray(np.exp(-self.of.log_gain(step)) * step, np.float32)
+    def _gain(self, step: float | np.ndarray) -> np.ndarray:
+        """What latents are multiplied by, (..., 768) float32; the step is in it."""
+        each = np.asarray(step, np.float32)[..., None]
+        return np.asarray(np.exp(-self.of.log_gain(step)) * each)
+
+    def _of_map(self, steps: np.ndarray) -> dict[str, np.ndarray]:
+        """What follows from a map of steps (h, w)."""
+        gains = self._gain(steps.ravel())
+        # Weights of the first release are corrected after the gain.
+        after = gains if self.config.gain_terms > 1 else steps.reshape(-1, 1).astype(np.float32)
+        units = self._unit(steps.repeat(4, 0).repeat(4, 1))[None, :, :, None]
+        return {"gains": gains, "after": after, "unit": units}
+
+    def _unit(self, step: float | np.ndarray) -> np.ndarray:
+        """Grey levels of one step of a byte that the pixel path puts out."""
+        return np.asarray(step * 128 / STEP_MIDDLE * self._table["up.out"].unit, np.float32)
 
     def _of_step(self, step: float) -> dict[str, np.ndarray]:
         """What does not change from call to call at one step; the last is kept."""
@@ -120,33 +140,33 @@ class OnnxSynthesis:
                     "leave_scale": leave_scale,
                     "leave_bias": self.of.array(last + "bias") @ after,
                     "enter_bias": self._enter_bias(step),
-                    "unit": np.array(
-                        step * 128 / STEP_MIDDLE * self._table["up.out"].unit, np.float32
-                    ),
+                    "unit": self._unit(step),
                 },
             )
             self._gained = kept
         return kept[1]
 
-    def _enter_bias(self, step: float) -> np.ndarray:
-        """The first layer's bias with the plane of the step in it, the same everywhere."""
-        plane = self.of.array("fs.0.weight")[:, -1, 0, 0] * math.log(step / STEP_MIDDLE)
+    def _enter_bias(self, step: float | np.ndarray) -> np.ndarray:
+        """The first layer's bias with the plane of the step in it: (n, width), of a map too."""
+        plane = np.log(np.reshape(step, (-1, 1)) / STEP_MIDDLE).astype(np.float32)
+        plane = self.of.array("fs.0.weight")[:, -1, 0, 0] * plane
         return np.asarray(self.of.array("fs.0.bias") + plane, np.float32)
 
-    def _graph(self) -> bytes:
+    def _graph(self, mapped: bool = False) -> bytes:
         g = Graph()
         b = Builder(g, self.of, self._table)
         at4, at8 = self.config.pixels
         width, blocks = self.config.width, self.config.blocks
         x = Value(g.input("companded", "uint8", ["l", CHANNELS]), b.table["fs.0.in"])
         h = b.dense(x, self.of.array("fs.0.weight")[:, :-1, 0, 0])
-        h = g.node("Add", h, g.input("enter_bias", "float32", [width]))
+        h = g.node("Add", h, g.input("enter_bias", "float32", ["k", width]))
         size16 = g.input("size16", "int64", [4])
         for n in range(blocks):
             h = b.block(h, f"fs.{n + 1}", size16, relu=self.config.gain_terms > 1)
         features = b.quantize_rows(h, b.table[f"fs.{blocks + 1}.in"])
         far = b.cut(Value(g.node("Reshape", features.name, size16), features.how), "far")
-        x1 = self._pixels(g, b, b.cut(far, "near"))
+        near = b.cut(far, "near")
+        x1 = self._mapped_pixels(g, b, near) if mapped else self._pixels(g, b, near)
         size8, size4 = (g.input(name, "int64", [4]) for name in ("size8", "size4"))
         up = b.shuffle(b.conv(far, "up.u8.0", Order(outputs=shuffled(at8))), size8, at8)
         for n in (2, 3):
@@ -156,8 +176,12 @@ class OnnxSynthesis:
         up = b.add(b.shuffle(up, size4, at4), seen, "up.taps.sum")
         for n in range(3):
             up = b.residual(up, f"up.body.{n}")
-        zero, unit = g.constant(np.uint8(128)), g.input("unit", "float32", [])
-        more = g.node("DequantizeLinear", b.conv(up, "up.out").name, unit, zero)
+        zero, out = g.constant(np.uint8(128)), b.conv(up, "up.out").name
+        if mapped:
+            more = g.node("DequantizeLinear", out, g.constant(1.0), zero)
+            more = g.node("Mul", more, g.input("unit", "float32", [1, "y4", "x4", 1]))
+        else:
+            more = g.node("DequantizeLinear", out, g.input("unit", "float32", []), zero)
         pixels = g.node("QuantizeLinear", g.node("Add", x1, more), g.constant(1.0), zero)
         size = g.input("size", "int64", [3])
         pixels = b.rearrange(pixels, [0, 0, 0, 3, 4, 4], [0, 1, 4, 2, 5, 3], size)
@@ -183,6 +207,22 @@ class OnnxSynthesis:
         x = parts[0]
         for part in parts[1:]:
             x = g.node("Add", x, part)
+        return self._in_place(g, x)
+
+    def _mapped_pixels(self, g: Graph, b: Builder, h: Value) -> str:
+        """The same where every latent has gains of its own, in float32."""
+        last = f"fs.{self.config.blocks + 1}."
+        weight, bias = self.of.array(last + "weight"), self.of.array(last + "bias")
+        more = b.dense(Value(b.rows(h.name, self.config.width), h.how), weight[:, :, 0, 0])
+        more = g.node("Add", more, g.constant(bias))
+        more = g.node("Mul", more, g.input("after", "float32", ["n", "c"]))
+        q = g.input("latents", "float32", ["n", CHANNELS])
+        y = g.node("Mul", q, g.input("gains", "float32", ["n", CHANNELS]))
+        x = g.node("MatMul", g.node("Add", y, more), g.constant(self.kernels))
+        return self._in_place(g, x)
+
+    def _in_place(self, g: Graph, x: str) -> str:
+        """Blocks (n, 768) to (1, 4 h, 4 w, 48)."""
         x = g.node("Reshape", x, g.input("blocks", "int64", [6]))
         x = g.node("Transpose", x, perm=[0, 1, 3, 2, 4, 5])
         return g.node("Reshape", x, g.input("fours", "int64", [4]))

@@ -16,6 +16,7 @@ from bitcodec.models.ladder.channels import GROUPS, low_groups
 from bitcodec.models.ladder.config import LadderConfig
 from bitcodec.models.ladder.context_integer import ContextKernels, IntegerContext
 from bitcodec.models.ladder.latent_coder import LatentCoder
+from bitcodec.models.ladder.step_map import codes_in
 from bitcodec.models.ladder.steps import (
     HIGHEST_STEP,
     LOWEST_STEP,
@@ -41,6 +42,7 @@ class LadderCoding(Model, abc.ABC):
     coder: ClassVar[Coder] = Coder.RANGED
     halo_out: int = 12
     has_low_bands: ClassVar[bool] = True
+    has_step_maps: ClassVar[bool] = True
     config: LadderConfig
     context: IntegerContext
     _coder: LatentCoder | None = None
@@ -50,12 +52,12 @@ class LadderCoding(Model, abc.ABC):
         """What runs the context model's layers."""
 
     @abc.abstractmethod
-    def low_pixels(self, latents: np.ndarray, rate: int, reduce: int) -> np.ndarray:
+    def low_pixels(self, latents: np.ndarray, rate: int | np.ndarray, reduce: int) -> np.ndarray:
         """About the pixels averaged over squares, of the lowest channels alone.
 
         Args:
             latents: int16 (C, h, w), C up to 768.
-            rate: as in the header.
+            rate: the step code, or int64 (h, w), that of each position.
             reduce: 2, 4, 8 or 16.
 
         Returns:
@@ -100,19 +102,26 @@ class LadderCoding(Model, abc.ABC):
         """Effort 0 rounds; from 1 on rounding is rate-distortion optimised."""
         return self.latent_coder().encode(latents, rate, self.rdoq_weight(effort))[0]
 
-    def decode_tile(self, payload: bytes, shape: tuple[int, int], rate: int) -> np.ndarray:
-        """A payload to int16 (768, h, w)."""
+    def decode_tile(
+        self, payload: bytes, shape: tuple[int, int], rate: int, mapped: bool = False
+    ) -> np.ndarray:
+        """A payload to int16 (768, h, w), or (769, h, w)."""
         self._check(rate)
-        return self.latent_coder().decode(payload, *shape, rate)
+        return self.latent_coder().decode(payload, *shape, rate, mapped=mapped)
 
     def preview_tile(
-        self, payload: bytes, shape: tuple[int, int], rate: int, reduce: int
+        self,
+        payload: bytes,
+        shape: tuple[int, int],
+        rate: int,
+        reduce: int,
+        mapped: bool = False,
     ) -> np.ndarray:
         """The low groups through the block transform, averaged; the residual paths are left out."""
         self._check(rate)
         groups = low_groups(reduce)
-        q = self.latent_coder().decode(payload, *shape, rate, groups)
-        return self.low_pixels(q[: GROUPS[groups - 1].stop], rate, reduce)
+        q = self.latent_coder().decode(payload, *shape, rate, groups, mapped)
+        return self.low_pixels(q[: GROUPS[groups - 1].stop], codes_in(q, rate), reduce)
 
     def _check(self, rate: int) -> None:
         if rate not in self.rates():

@@ -197,11 +197,11 @@ class IntegerContext:
             most += np.abs(self.tensors[f"pos{g}"].astype(float)).max(0)
         return float(most.max())
 
-    def start(self, step_code: int) -> np.ndarray:
-        """The state at each position before anything is decoded: float32 (S,)."""
+    def start(self, step_code: int | np.ndarray) -> np.ndarray:
+        """The state before anything is decoded: float32 (S,), or (h, w, S) of codes (h, w)."""
         slope = self.tensors["slope"].astype(np.int64)
-        start = self.tensors["base"] + ((slope * step_code + 32768) >> 16)
-        return np.asarray(start, np.float32)
+        codes = np.asarray(step_code, np.int64)[..., None]
+        return np.asarray(self.tensors["base"] + ((slope * codes + 32768) >> 16), np.float32)
 
     def zero(self, group: int) -> int:
         """The centre code of a group that stands for 0, and the largest distance from it."""
@@ -222,7 +222,7 @@ class IntegerContext:
     def run_passes(
         self,
         kernels: ContextKernels,
-        step_code: int,
+        step_code: int | np.ndarray,
         shape: tuple[int, int],
         coder: PassCoder,
         groups: int = len(GROUPS),
@@ -231,7 +231,7 @@ class IntegerContext:
 
         Args:
             kernels: run the layers.
-            step_code: the header's rate.
+            step_code: of all positions, or of each, (h, w).
             shape: rows and columns of latents.
             coder: see :data:`PassCoder`.
             groups: stop after so many, with zeros for the rest.

@@ -17,10 +17,11 @@ import numpy as np
 
 from bitcodec.entropy.rangecoder import DecisionDecoder, DecisionEncoder
 from bitcodec.errors import ContainerError
-from bitcodec.models.ladder.channels import GROUPS
+from bitcodec.models.ladder.channels import CHANNELS, GROUPS
 from bitcodec.models.ladder.context_integer import ContextKernels, IntegerContext
 from bitcodec.models.ladder.probability_tables import UNARY, cost_table
 from bitcodec.models.ladder.rdoq import cheapest_levels
+from bitcodec.models.ladder.step_map import blocks_of, codes_of, get_map, put_map, with_offsets
 from bitcodec.models.layers import fixed_point as fx
 
 LARGEST = 2**15 - 1  #: largest magnitude of a latent
@@ -56,13 +57,13 @@ class LatentCoder:
         """Quantise and code latents.
 
         Args:
-            y: (768, h, w) float32, in units of the step.
+            y: (768, h, w) float32, in units of the step; (769, h, w) with the offsets of a map.
             step_code: the header's rate.
             rdoq_weight: weight of the squared error (y - q)**2 against bits in choosing q; 0 is
                 plain rounding.
 
         Returns:
-            The payload, and the latents that were coded, int16 (768, h, w).
+            The payload, and the latents that were coded, int16, of the shape of y.
         """
         if self.has_skippable and rdoq_weight > 0:
             payload, q, lost = self._encode(y, step_code, rdoq_weight, zero_skip=True)
@@ -74,9 +75,12 @@ class LatentCoder:
         self, y: np.ndarray, step_code: int, rdoq_weight: float, zero_skip: bool
     ) -> tuple[bytes, np.ndarray, float]:
         """The same, and the loss in bits by latents that were skipped."""
-        flat = np.ascontiguousarray(y.reshape(y.shape[0], -1).T)
+        flat = np.ascontiguousarray(y[:CHANNELS].reshape(CHANNELS, -1).T)
         flat = np.nan_to_num(flat).clip(-LARGEST, LARGEST)
         out = DecisionEncoder()
+        offsets = y[CHANNELS].astype(np.int16) if len(y) > CHANNELS else None
+        if offsets is not None:
+            put_map(out, blocks_of(offsets))
         if self.has_skippable:
             out.put_even(np.array([zero_skip]))
         lost = 0.0
@@ -96,8 +100,9 @@ class LatentCoder:
             return _not_zero(where, q)
 
         shape = y.shape[1], y.shape[2]
-        q = self.context.run_passes(self.kernels, step_code, shape, code_pass)
-        return out.payload(), q, lost
+        codes = step_code if offsets is None else codes_of(step_code, offsets)
+        q = self.context.run_passes(self.kernels, codes, shape, code_pass)
+        return out.payload(), with_offsets(q, offsets), lost
 
     def _ask(
         self, group: int, centre: np.ndarray, scale: np.ndarray, zero_skip: bool
@@ -122,13 +127,22 @@ class LatentCoder:
         return where, m, row
 
     def decode(
-        self, payload: bytes, h: int, w: int, step_code: int, groups: int | None = None
+        self,
+        payload: bytes,
+        h: int,
+        w: int,
+        step_code: int,
+        groups: int | None = None,
+        mapped: bool = False,
     ) -> np.ndarray:
         """The latents of a payload: int16 (768, h, w); ContainerError if it is not valid.
 
-        With ``groups``, only so many, from the lowest frequencies up; the rest are zeros.
+        With ``groups``, only so many, from the lowest frequencies up; the rest are zeros. Where
+        ``mapped``, the payload begins with a map, whose offsets are a plane after the latents.
         """
         source = DecisionDecoder(payload)
+        offsets = get_map(source, h, w) if mapped else None
+        codes = step_code if offsets is None else codes_of(step_code, offsets)
         zero_skip = self.has_skippable and bool(source.get_even(1)[0])
 
         def code_pass(
@@ -137,11 +151,11 @@ class LatentCoder:
             where, m, row = self._ask(group, centre, scale, zero_skip)
             return _not_zero(where, self._get(source, m, row))
 
-        if groups is not None:
-            return self.context.run_passes(self.kernels, step_code, (h, w), code_pass, groups)
-        q = self.context.run_passes(self.kernels, step_code, (h, w), code_pass)
-        source.finish()
-        return q
+        count = len(GROUPS) if groups is None else groups
+        q = self.context.run_passes(self.kernels, codes, (h, w), code_pass, count)
+        if groups is None:
+            source.finish()
+        return with_offsets(q, offsets)
 
     def rdoq(self, y: np.ndarray, m: np.ndarray, row: np.ndarray, rdoq_weight: float) -> np.ndarray:
         """Levels for latents y, by rate and distortion; plain rounding with a weight of 0.

@@ -24,7 +24,7 @@ LAMBDA_SCALE = 24.0  #: lam is this over step**2; training takes it from here
 def search_latents(
     x: Tensor,
     latents: np.ndarray,
-    step: float,
+    step: Tensor,
     encode: Callable[[np.ndarray], tuple[int, np.ndarray]],
     synthesize: Callable[[Tensor], Tensor],
     weight: float,
@@ -35,7 +35,7 @@ def search_latents(
     Args:
         x: pixels (1, 3, 16 h, 16 w), 0..255.
         latents: (C, h, w) float32, in units of the step, from the analysis.
-        step: the quantisation step.
+        step: the quantisation step, (1, 1, 1, 1) or a map (1, 1, h, w).
         encode: targets (C, h, w) to the bits they cost and the levels chosen, int16.
         synthesize: levels (1, C, h, w) to pixels like ``x``.
         weight: c.
@@ -44,7 +44,9 @@ def search_latents(
     Returns:
         The best targets met, (C, h, w) float32; ``latents`` themselves if none were better.
     """
-    pixels = x.shape[2] * x.shape[3]
+    lam = LAMBDA_SCALE / step.square()
+    if lam.numel() > 1:
+        lam = lam.repeat_interleave(16, 2).repeat_interleave(16, 3)
     target = best = latents
     least = float("inf")
     for turn in range(rounds + 1):
@@ -52,8 +54,8 @@ def search_latents(
         q = torch.from_numpy(levels).to(x.device)[None].float()
         with torch.set_grad_enabled(turn < rounds):
             q.requires_grad_(turn < rounds)
-            error = (synthesize(q) - x).square().mean()
-            distortion = LAMBDA_SCALE / step**2 * pixels * error
+            error = (synthesize(q) - x).square().mean(1, keepdim=True)
+            distortion = (lam * error).sum()
         loss = bits + float(distortion.detach())
         if loss < least:
             best, least = target, loss

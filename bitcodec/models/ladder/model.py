@@ -12,15 +12,17 @@ from torch.nn import functional as F
 
 from bitcodec.errors import BitcodecError
 from bitcodec.models.ladder.activations import check_ranges
+from bitcodec.models.ladder.channels import CHANNELS
 from bitcodec.models.ladder.coding import HALO, SEARCH_ROUNDS, LadderCoding
 from bitcodec.models.ladder.config import LadderConfig
 from bitcodec.models.ladder.context_integer import ContextKernels, IntegerContext
 from bitcodec.models.ladder.context_numpy import agrees
 from bitcodec.models.ladder.context_torch import TorchKernels
 from bitcodec.models.ladder.latent_search import search_latents
-from bitcodec.models.ladder.steps import step_of_code
+from bitcodec.models.ladder.step_map import codes_in, codes_of, with_offsets
+from bitcodec.models.ladder.steps import steps_of_codes
 from bitcodec.models.ladder.transform import Transform, correction_scale, latents_to_blocks
-from bitcodec.models.layers.halo import NO_HALO, Halo
+from bitcodec.models.layers.halo import NO_HALO, Halo, crop_halo
 from bitcodec.models.pinned import pinned
 from bitcodec.models.processor import has_bfloat16
 from bitcodec.models.torch_model import TorchModel
@@ -84,9 +86,11 @@ class LadderModel(TorchModel, LadderCoding):
         return super().encode_tile(latents, rate, effort)
 
     @pinned()
-    def decode_tile(self, payload: bytes, shape: tuple[int, int], rate: int) -> np.ndarray:
+    def decode_tile(
+        self, payload: bytes, shape: tuple[int, int], rate: int, mapped: bool = False
+    ) -> np.ndarray:
         """See :class:`LadderCoding`."""
-        return super().decode_tile(payload, shape, rate)
+        return super().decode_tile(payload, shape, rate, mapped)
 
     def place(self, device: torch.device) -> LadderModel:
         """As the base class; the residual paths are in bfloat16 where that is faster.
@@ -96,15 +100,17 @@ class LadderModel(TorchModel, LadderCoding):
         self.transform.use_bfloat16 = device.type == "cpu" and has_bfloat16(device)
         return super().place(device)
 
-    def _step(self, rate: int) -> Tensor:
+    def _step(self, codes: int | np.ndarray) -> Tensor:
         g = self.transform.log_gains  # its type too: torch's default is the caller's to set
-        return torch.full((1, 1, 1, 1), step_of_code(rate), device=g.device, dtype=g.dtype)
+        return torch.from_numpy(steps_of_codes(codes))[None, None].to(g)
 
     @pinned()
-    def analyze(self, rgb: np.ndarray, rate: int) -> np.ndarray:
+    def analyze(self, rgb: np.ndarray, rate: int, offsets: np.ndarray | None = None) -> np.ndarray:
         """uint8 (16 h, 16 w, 3) to latents (768, h, w), float32, in units of the step."""
+        codes = rate if offsets is None else codes_of(rate, offsets)
         x = torch.from_numpy(rgb).to(self._device).permute(2, 0, 1)[None].float()
-        return self.transform.analyze(x, self._step(rate))[0].cpu().numpy()
+        y: np.ndarray = self.transform.analyze(x, self._step(codes))[0].cpu().numpy()
+        return with_offsets(y, offsets)
 
     def search_latents(
         self, rgb: np.ndarray, latents: np.ndarray, rate: int, effort: int
@@ -113,43 +119,47 @@ class LadderModel(TorchModel, LadderCoding):
         rounds = SEARCH_ROUNDS.get(effort, 0)
         if not rounds:
             return latents
-        coder = self.latent_coder()
+        coder, offsets = self.latent_coder(), latents[CHANNELS:]
 
         def encode(targets: np.ndarray) -> tuple[int, np.ndarray]:
-            payload, levels = coder.encode(targets, rate, self.rdoq_weight(effort))
-            return 8 * len(payload), levels
+            whole = np.concatenate((targets, offsets))
+            payload, levels = coder.encode(whole, rate, self.rdoq_weight(effort))
+            return 8 * len(payload), levels[:CHANNELS]
 
         with pinned(gradients=True):  # gradients are needed, whatever the caller has set
             x = torch.from_numpy(rgb).to(self._device).permute(2, 0, 1)[None].float()
-            step = self._step(rate)
-            return search_latents(
+            step = self._step(codes_in(latents, rate))
+            found = search_latents(
                 x,
-                latents,
-                step_of_code(rate),
+                latents[:CHANNELS],
+                step,
                 encode,
                 lambda q: self.transform.synthesize(q, step),
                 self.rdoq_weight(effort),
                 rounds,
             )
+        return np.concatenate((found, offsets))
 
     @pinned()
     def synthesize_pixels(self, latents: np.ndarray, rate: int, halo: Halo = NO_HALO) -> np.ndarray:
         """int16 (768, h, w) to uint8, (16 h, 16 w, 3) without halo."""
-        step = self._step(rate)
-        q = torch.from_numpy(np.ascontiguousarray(latents)).to(self._device)
+        step = self._step(codes_in(latents, rate))
+        q = torch.from_numpy(np.ascontiguousarray(latents[:CHANNELS])).to(self._device)
         q = q[None].float().contiguous(memory_format=torch.channels_last)
         x1, correction = self.transform.synthesize_parts(q, step, halo)
         # Bytes before they are put in their places: less to move.
         unshuffled4 = torch.empty_like(x1, dtype=torch.uint8)
+        scale = correction_scale(crop_halo(step, halo, NO_HALO, 1))
+        scale = scale.expand(-1, -1, x1.shape[2], -1)
         for at in range(0, x1.shape[2], _ROWS):  # in pieces that stay in the cache
             rows = slice(at, at + _ROWS)
             more = correction[:, :, rows].float()
-            x = torch.addcmul(x1[:, :, rows], more, correction_scale(step))
+            x = torch.addcmul(x1[:, :, rows], more, scale[:, :, rows])
             unshuffled4[:, :, rows] = x.add_(128).clamp_(0, 255).round_()
         return F.pixel_shuffle(unshuffled4, 4)[0].permute(1, 2, 0).contiguous().cpu().numpy()
 
     @pinned()
-    def low_pixels(self, latents: np.ndarray, rate: int, reduce: int) -> np.ndarray:
+    def low_pixels(self, latents: np.ndarray, rate: int | np.ndarray, reduce: int) -> np.ndarray:
         """See :class:`LadderCoding`."""
         t, stop = self.transform, len(latents)
         q = torch.from_numpy(np.ascontiguousarray(latents)).to(self._device)[None].float()

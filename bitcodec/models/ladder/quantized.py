@@ -8,7 +8,6 @@ between processors.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 
 import numpy as np
@@ -41,10 +40,10 @@ class Quantizer:
             raise WeightsError(f"no tensor transform.{name}")
         return np.asarray(self.tensors[name], np.float32)
 
-    def log_gain(self, step: float) -> np.ndarray:
-        """log of each channel's gain at a step: float32 (768,), see :meth:`Transform.log_gain`."""
+    def log_gain(self, step: float | np.ndarray) -> np.ndarray:
+        """log of each channel's gain at steps: float32 (..., 768); :meth:`Transform.log_gain`."""
         terms = self.array("g").reshape(-1, CHANNELS)
-        powers = math.log(step / STEP_MIDDLE) ** np.arange(len(terms))
+        powers = np.log(np.asarray(step) / STEP_MIDDLE)[..., None] ** np.arange(len(terms))
         return np.asarray(powers @ terms, np.float32)
 
     def layer(

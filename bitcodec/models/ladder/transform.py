@@ -211,6 +211,7 @@ class Transform(nn.Module):
                 h = _enter(cast(nn.Conv2d, trunk[0]), torch.asinh(q), step)
                 h = trunk[1:-1](self.taps["fs0"](h))
             correction = trunk[-1](crop_halo(h, halo, near, 1))
+        step = crop_halo(step, halo, near, 1)
         gain = torch.exp(-self.log_gain(step))
         if len(self.log_gains) > 1:
             y_hat = (crop_halo(q, halo, near, 1) + correction.float()) * gain

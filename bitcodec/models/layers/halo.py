@@ -30,9 +30,10 @@ NO_HALO = Halo()
 def crop_halo(x: A, now: Halo, wanted: Halo, per_latent: int) -> A:
     """Cut x (N, C, H, W), of ``per_latent`` positions a latent each way, to a narrower halo.
 
-    A view; x itself where there is nothing to cut.
+    A view; x itself where there is nothing to cut, and where it has one position, which stands
+    for all.
     """
-    if now == wanted:
+    if now == wanted or x.shape[-2:] == (1, 1):
         return x
     left, top, right, bottom = (per_latent * (a - b) for a, b in zip(now, wanted, strict=True))
     return x[..., top : x.shape[-2] - bottom, left : x.shape[-1] - right]

@@ -51,7 +51,9 @@ class SignCoding(Model, abc.ABC):
         """One bit a latent, +1 where the latent is not negative."""
         return pack(latents >= 0)
 
-    def decode_tile(self, payload: bytes, shape: tuple[int, int], rate: int) -> np.ndarray:
+    def decode_tile(
+        self, payload: bytes, shape: tuple[int, int], rate: int, mapped: bool = False
+    ) -> np.ndarray:
         """Packed bits to int8 (rate, h, w) of -1 and +1."""
         if rate not in self.rates():
             raise ContainerError(f"rate {rate} is not in 1..{self.config.m}")

@@ -212,7 +212,7 @@ class SignModel(TorchModel, SignCoding):
         return x_hat if self.training else x_hat.clamp(0, 1)
 
     @pinned()
-    def analyze(self, rgb: np.ndarray, rate: int) -> np.ndarray:
+    def analyze(self, rgb: np.ndarray, rate: int, offsets: np.ndarray | None = None) -> np.ndarray:
         """uint8 (16 h, 16 w, 3) to latents (rate, h, w), float32."""
         x = torch.from_numpy(rgb).to(self._device).permute(2, 0, 1)[None].float() / 255
         return self.compress(x)[0, :rate].cpu().numpy()
