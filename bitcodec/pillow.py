@@ -46,7 +46,7 @@ __all__ = ["FORMAT", "BitcodecImageFile", "register"]
 FORMAT = "BITCODEC"
 _PARAMETERS = (
     *("model", "quality", "bpp", "size", "psnr", "lossless"),
-    *("effort", "tile", "device", "exact"),
+    *("effort", "tile", "device", "exact", "roi"),
 )
 
 
@@ -130,7 +130,8 @@ def register(*, bin: bool = False) -> None:
             are called that, so it has to be asked for.
 
     Parameters of ``save``: ``model``, one of ``quality``, ``bpp``, ``size``, ``psnr``
-    and ``lossless``, ``effort``, ``tile``, ``device``, ``exact`` as in :func:`bitcodec.encode`;
+    and ``lossless``, ``effort``, ``tile``, ``device``, ``exact``, ``roi`` as in
+    :func:`bitcodec.encode`;
     ``icc_profile`` and ``exif`` (bytes or ``Image.Exif``) take the place of the image's own, and
     None leaves them out.
     Calling it again does no harm. Pillow empties a file before it asks a plugin to write it;

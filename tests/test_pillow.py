@@ -63,6 +63,14 @@ def test_magic_decides_not_the_name(draw: Draw, tmp_path: Path) -> None:
         assert image.format == "BITCODEC"
 
 
+def test_a_mask_of_what_matters(ladder_file: Path) -> None:
+    options = {"model": str(ladder_file), "roi": Image.linear_gradient("L")}
+    noise = Image.effect_noise((80, 70), 60)
+    data = saved(noise, **options)
+    assert bitcodec.read_info(data).step_map
+    assert data == bitcodec.encode(noise, **options)  # type: ignore[arg-type]
+
+
 @pytest.mark.parametrize("mode", ["L", "LA", "RGB", "RGBA"])
 def test_modes(draw: Draw, mode: str) -> None:
     image = draw(mode=mode.rstrip("A"))

@@ -13,7 +13,7 @@ from PIL import Image
 
 from bitcodec.errors import BitcodecError, ImageError, OptionError, TargetError, shown
 from bitcodec.files import as_bytes
-from bitcodec.picture.images import Picture
+from bitcodec.picture.images import Picture, to_picture
 
 #: a file: bytes or another buffer, its path, or open for reading
 Data: TypeAlias = "bytes | bytearray | memoryview | str | os.PathLike[str] | BinaryIO"
@@ -100,6 +100,20 @@ def readable(image: Encodable) -> Image.Image | np.ndarray[Any, Any] | Picture |
     except OptionError as error:
         kinds = "a Pillow image, an array, bytes, a path or a binary file"
         raise ImageError(f"a picture is {kinds}, not {type(image).__name__}") from error
+
+
+def mask_of(roi: Encodable | None) -> np.ndarray[Any, Any] | None:
+    """A mask as grey, uint8 (H, W), from any form of a picture; None is none.
+
+    Raises what reading a picture does, with "roi" in front.
+    """
+    if roi is None:
+        return None
+    try:
+        picture = to_picture(readable(roi))
+    except BitcodecError as error:
+        raise type(error)(f"roi: {error}") from error
+    return np.asarray(Image.fromarray(picture.rgb).convert("L"))
 
 
 def _whole(name: str, value: object, low: int, high: int, kind: type[BitcodecError]) -> int:

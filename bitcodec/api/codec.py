@@ -88,6 +88,7 @@ class Codec:
         psnr: float | None = None,
         exact: bool = False,
         lossless: bool = False,
+        roi: Encodable | None = None,
     ) -> bytes:
         """Encode one picture; arguments and errors are those of :func:`bitcodec.encode`."""
         check_encoding(quality=quality, bpp=bpp, size=size, psnr=psnr, lossless=lossless)
@@ -105,6 +106,7 @@ class Codec:
             tile=self._tile,
             exact=exact,
             lossless=lossless,
+            roi=roi,
         )
 
     def decode(self, data: Data) -> Image.Image:

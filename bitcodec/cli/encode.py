@@ -50,6 +50,7 @@ class Encode:
     device: str
     max_pixels: int
     strip: bool = False
+    roi: str | None = None
 
     def __call__(self, source: str) -> Output:
         """Encode one picture; a BitcodecError where that cannot be."""
@@ -153,6 +154,13 @@ def _address(ctx: click.Context, param: click.Parameter, value: str | None) -> s
 )
 @click.option("--lossless", is_flag=True, help="Keep every pixel as it is, hidden colours too.")
 @click.option(
+    "--roi",
+    metavar="MASK",
+    shell_complete=complete_files,
+    help="A picture of what matters, resized: where it is brighter than grey 128 the picture gets "
+    "better, where it is darker worse. Models of the family ladder only.",
+)
+@click.option(
     "--strip",
     is_flag=True,
     help="Keep no EXIF, XMP or colour profile; colours are converted to sRGB.",
@@ -180,6 +188,7 @@ def encode_command(inputs: tuple[str, ...], **options: Any) -> int:
       bitcodec encode photo.jpg
       bitcodec encode -q 80 photo.jpg small.bin
       bitcodec encode a.png b.png c.png -o bin/
+      bitcodec encode --roi mask.png --size 30000 photo.jpg
       bitcodec encode -r photos -o bin/ -j 2
       bitcodec encode -r photos -o bin/ --skip-existing --ray
       bitcodec encode - - <photo.jpg >photo.bin
