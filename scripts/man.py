@@ -34,7 +34,8 @@ EXIT_CODES = (
 ENVIRONMENT = (
     ("BITCODEC_MODEL", "The model where none is named, in place of the usual one."),
     ("BITCODEC_WEIGHTS", "Folders that are searched for weights files first, as in PATH."),
-    ("OMP_NUM_THREADS", "Threads of the network."),
+    ("BITCODEC_THREADS", "Threads that a picture may use, in place of one a core."),
+    ("OMP_NUM_THREADS", "Threads of torch: in training, and at efforts 7 to 9."),
 )
 
 

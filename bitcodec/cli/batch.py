@@ -16,6 +16,7 @@ from bitcodec.cli.plan import STREAM, FileJob, Plan
 from bitcodec.cli.reporter import Describe, Reporter
 from bitcodec.errors import BitcodecError, FileError, printable
 from bitcodec.files import atomic_write, read_file
+from bitcodec.runtime.threads import cores
 from bitcodec.streams import is_stream, read_stdin, write_stdout
 
 
@@ -46,7 +47,7 @@ def run_tasks(
         workers: processes, each with one thread; 1 works in this process, with all
             threads; 0 is one a core.
     """
-    workers = workers or os.cpu_count() or 1
+    workers = workers or cores()
     if workers <= 1 or len(sources) <= 1:
         return (attempt(task, source) for source in sources)
     from bitcodec.cli.pool import in_processes  # its imports take a while
