@@ -49,5 +49,6 @@ class GraphedPass:
                 self.run(*self.inputs)
         torch.cuda.current_stream().wait_stream(aside)
         self.graph = torch.cuda.CUDAGraph()
-        with torch.cuda.graph(self.graph):
+        # Other threads may use the device meanwhile, as the one that pins memory does.
+        with torch.cuda.graph(self.graph, capture_error_mode="thread_local"):
             self.outputs = self.run(*self.inputs)

@@ -142,7 +142,8 @@ def weighted_sum(x_hat: Tensor, x: Tensor) -> Tensor:
         if index:
             a, b = F.avg_pool2d(a, 2, ceil_mode=True), F.avg_pool2d(b, 2, ceil_mode=True)
         colours = sorted({colour for colour, _, _ in weights})
-        maps = _maps(_xyb(a)[:, colours], _xyb(b)[:, colours])
+        first, second = (torch.stack([_xyb(v)[:, c] for c in colours], 1) for v in (a, b))
+        maps = _maps(first, second)
         for (colour, kind, power), weight in weights.items():
             total = total + weight * _norm(maps[kind][:, colours.index(colour)], power)
     return total
