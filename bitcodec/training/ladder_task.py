@@ -145,7 +145,7 @@ class LadderTask(Task):
     def prepare(self, model: TorchModel, ema: TorchModel, pictures: list[np.ndarray]) -> None:
         """Measure the ranges that the networks are rounded by, if they are."""
         net = cast(LadderFloatModel, model)
-        net.ranges = {}  # of the weights before training
+        net.ranges, net.transform.rounding = {}, None  # of the weights before training
         if self.rounded:
             net.measure(pictures[:24])
             ema.fix(net.fixed())

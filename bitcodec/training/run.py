@@ -137,7 +137,7 @@ class Trainer:
         for group in s.optimizer.param_groups:
             group["lr"] = lr * group["scale"]
         drawn = self.task.draw(batch.shape, rng)
-        if self.device.type == "cuda" and self.world == 1:
+        if self.device.type == "cuda" and self.world == 1 and self.task.graphed:
             self.graphed = self.graphed or GraphedPass(functools.partial(self._pass, network))
             figures = self.graphed(batch, drawn.pin_memory())
         else:

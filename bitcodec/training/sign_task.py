@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from dataclasses import dataclass
+from typing import ClassVar
 
 import numpy as np
 import torch
@@ -29,6 +30,7 @@ class SignTask(Task):
             low rates, with their larger errors, do not decide alone.
     """
 
+    graphed: ClassVar[bool] = False  # the model chooses channels by lists
     channels: tuple[int, ...] = (64, 128, 192)
     odds: tuple[float, ...] = (0.15, 0.2, 0.65)
     uniform: float = 0.1

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import abc
 from dataclasses import dataclass
-from typing import Any, NamedTuple, TypeVar
+from typing import Any, ClassVar, NamedTuple, TypeVar
 
 import numpy as np
 import torch
@@ -91,7 +91,13 @@ T = TypeVar("T", bound="Task")
 
 
 class Task(abc.ABC):
-    """One family's part of the loop."""
+    """One family's part of the loop.
+
+    Attributes:
+        graphed: on a GPU, its loss is recorded as a graph; it must then copy nothing there.
+    """
+
+    graphed: ClassVar[bool] = True
 
     @classmethod
     def of(cls: type[T], config: TrainConfig) -> T:

@@ -19,6 +19,7 @@ from bitcodec.models.ladder.context_integer import ContextKernels, IntegerContex
 from bitcodec.models.ladder.context_numpy import agrees
 from bitcodec.models.ladder.context_torch import TorchKernels
 from bitcodec.models.ladder.latent_search import search_latents
+from bitcodec.models.ladder.rounded import Rounding
 from bitcodec.models.ladder.step_map import codes_in, codes_of, with_offsets
 from bitcodec.models.ladder.steps import steps_of_codes
 from bitcodec.models.ladder.transform import Transform, correction_scale, latents_to_blocks
@@ -93,12 +94,16 @@ class LadderModel(TorchModel, LadderCoding):
         return super().decode_tile(payload, shape, rate, mapped)
 
     def place(self, device: torch.device) -> LadderModel:
-        """As the base class; the residual paths are in bfloat16 where that is faster.
+        """As the base class. What decodes on a GPU is rounded as the int8 form on a CPU is.
 
-        Pixels then differ by at most 1 from those in float32.
+        On a CPU the residual paths are in bfloat16 where that is faster.
         """
         self.transform.use_bfloat16 = device.type == "cpu" and has_bfloat16(device)
-        return super().place(device)
+        placed = super().place(device)
+        if device.type != "cpu" and self.ranges:
+            rounding = Rounding(self.config, self.ranges, device, analysis=False)
+            placed.transform.rounding = rounding
+        return placed
 
     def _step(self, codes: int | np.ndarray) -> Tensor:
         g = self.transform.log_gains  # its type too: torch's default is the caller's to set
