@@ -22,7 +22,7 @@ from bitcodec.runtime.threads import threads
 
 __all__ = ["OnnxSign"]
 
-_BLOCK = 512  #: edge in pixels of what layers at strides below 8 are given
+_BLOCK = 256  #: edge in pixels of what layers at strides below 8 are given
 
 
 class OnnxSign(SignCoding):
