@@ -72,8 +72,13 @@ class Layer:
 
     def bound(self, most: int) -> int:
         """No sum is larger, where no input is larger than ``most``."""
-        weight = np.abs(self.weight.astype(np.int64)).reshape(len(self.weight), -1).sum(1)
-        return int((weight * most + np.abs(self.bias.astype(np.int64))).max())
+        return int((_magnitudes(self.weight) * most + np.abs(self.bias.astype(np.int64))).max())
+
+
+def _magnitudes(weight: np.ndarray) -> np.ndarray:
+    """Of int8 weights, summed for each output channel: int64 (O,)."""
+    rows = weight.reshape(len(weight), -1)
+    return np.asarray(np.abs(rows, dtype=np.int16).sum(1, dtype=np.int64))
 
 
 def rows_of(weight: np.ndarray) -> np.ndarray:
@@ -171,7 +176,7 @@ class IntegerContext:
             for name, (layer, most, largest) in layers.items():
                 if layer.bound(most) >= fx.EXACT:
                     raise WeightsError(f"group {g}: a sum of {name} may reach 2**24")
-                if np.abs(layer.weight.astype(int)).max() > largest:
+                if max(int(layer.weight.max()), -int(layer.weight.min())) > largest:
                     raise WeightsError(f"group {g}: a weight of {name} is too large")
                 if not np.all((layer.scale > 2.0**-60) & (layer.scale < 2.0**20)):
                     raise WeightsError(f"group {g}: a scale of {name} is out of range")
@@ -192,8 +197,7 @@ class IntegerContext:
         most = np.abs(self.tensors["base"].astype(float)) + 1
         most += np.abs(self.tensors["slope"].astype(float))
         for g, layer in enumerate(self.emb):
-            reach = np.abs(rows_of(layer.weight).astype(float)).sum(1) * int(self.most[g])
-            most += reach * layer.scale + 1
+            most += _magnitudes(layer.weight) * int(self.most[g]) * layer.scale + 1
             most += np.abs(self.tensors[f"pos{g}"].astype(float)).max(0)
         return float(most.max())
 
