@@ -15,6 +15,7 @@ from __future__ import annotations
 import argparse
 import io
 import json
+import os
 import resource
 import subprocess
 import sys
@@ -132,7 +133,7 @@ def timed(work: Encode, items: list[Any]) -> tuple[float, list[Any]]:
 def measure(options: argparse.Namespace) -> dict[str, float]:
     """All figures of one codec; run in a process that does nothing else."""
     start = time.perf_counter()
-    if options.codec[0] in ("bitcodec", "compressai"):
+    if options.codec[0] == "compressai":
         import torch
 
         torch.set_num_threads(options.threads)
@@ -162,7 +163,13 @@ def in_process(options: argparse.Namespace, codec: str, model: str) -> dict[str,
     line = [sys.executable, __file__, "--child", "--codec", codec, "--model", model]
     line += ["--repeat", str(options.repeat), "--threads", str(options.threads)]
     line += [] if options.quality is None else ["--quality", str(options.quality)]
-    done = subprocess.run([*line, *options.pictures], capture_output=True, text=True, check=False)
+    done = subprocess.run(
+        [*line, *options.pictures],
+        env={**os.environ, "BITCODEC_THREADS": str(options.threads)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
     if done.returncode:
         return (done.stderr.strip() or f"exit code {done.returncode}").splitlines()[-1]
     result: dict[str, float] = json.loads(done.stdout.splitlines()[-1])
