@@ -69,11 +69,8 @@ class OnnxAnalysis:
         rows = g.input("rows", "uint8", ["n", 768])
         kernels = self.of.array("wa").transpose(0, 2, 3, 1).reshape(CHANNELS, -1).T
         high, low, scale = split_matrix(np.ascontiguousarray(kernels))
-        y = g.node(
-            "Add",
-            product(g, rows, g.constant(high), g.constant(scale), 128),
-            product(g, rows, g.constant(low), g.constant(scale / np.float32(128)), 128),
-        )
+        low_scale = scale / np.float32(128)
+        y = g.node("Add", product(g, rows, high, scale, 128), product(g, rows, low, low_scale, 128))
         g.output(
             g.node("Div", y, g.input("steps", "float32", ["m", 1])),
             "y0",

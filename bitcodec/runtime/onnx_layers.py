@@ -60,7 +60,8 @@ class Builder:
         if order.inputs is not None:
             weight = weight[:, order.inputs]
         if order.outputs is not None:
-            weight, bias, y = weight[order.outputs], bias[order.outputs], y.tiled(4)
+            weight, bias = weight[order.outputs], bias[order.outputs]
+            y = y.tiled(4) if 4 * len(y.channels) == len(weight) else y
         layer, zeros = self.of.layer(weight, bias, x.how, y), (x.how.zero, y.zero)
         groups = len(weight) if weight.shape[1] == 1 and len(weight) > 1 else 1
         return Value(conv(self.graph, x.name, *layer, *zeros, groups, self.unsigned), y)
@@ -147,7 +148,16 @@ def shuffled(channels: int) -> np.ndarray:
     return np.asarray(np.arange(4 * channels).reshape(channels, 4).T.ravel())
 
 
-def product(graph: Graph, rows: str, matrix: str, scale: str, zero: int) -> str:
+def product(
+    graph: Graph,
+    rows: str,
+    matrix: np.ndarray,
+    scale: np.ndarray,
+    zero: int,
+    bias: np.ndarray | None = None,
+) -> str:
     """Bytes (n, I) from ``zero`` times 7 bits (I, O), times float32 (O,): float32 (n, O)."""
-    some = graph.constant(1.0), scale, graph.constant(np.uint8(zero))
-    return graph.node("MatMulIntegerToFloat", rows, matrix, *some, domain=MICROSOFT)
+    c = graph.constant
+    inputs = [rows, c(matrix), c(1.0), c(scale), c(np.uint8(zero))]
+    inputs += [] if bias is None else ["", c(bias)]
+    return graph.node("MatMulIntegerToFloat", *inputs, domain=MICROSOFT)
