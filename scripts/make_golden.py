@@ -67,6 +67,7 @@ def ladder() -> LadderModel:
         model.transform.up.out,
     ):
         torch.nn.init.normal_(branch.weight, std=0.02)
+    torch.nn.init.normal_(model.transform.log_gains, std=0.1)
     model.context = export_context(context)
     most = model.context.tensors["most"]
     most[:] = np.linspace(10, most.max(), len(most))  # used by wide nets

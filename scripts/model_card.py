@@ -100,7 +100,9 @@ def _training(run: Path) -> str:
     with (run / "log.csv").open() as file:
         rows = list(csv.DictReader(file))
     last = rows[-1]
-    best = min((r for r in rows if r["valid"]), key=lambda r: float(r["valid_score"]))
+    validated = [row for row in rows if row["valid"]]
+    best = min(validated, key=lambda row: float(row["valid_score"]), default=last)
+    had = f"it had the best validation score, {float(best['valid_score']):.4f}" if validated else ""
     config = re.sub(
         r'^(dir|valid) = ".*"$', r'\1 = "..."', (run / "config.toml").read_text(), flags=re.M
     )
@@ -108,7 +110,7 @@ def _training(run: Path) -> str:
     return (
         f"The weights are the moving average at step {best['step']} of a run of {last['step']} steps "
         f"that took {float(last['minutes']) / 60:.2f} hours on two CPU cores (shared with other "
-        f"work); it had the best validation score, {float(best['valid_score']):.4f}. Earlier phases, "
+        f"work){'; ' + had if had else ''}. Earlier phases, "
         "if any, are in docs/training-log.md.\n\n```toml\n" + config + "```\n"
     )
 

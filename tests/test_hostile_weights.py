@@ -63,7 +63,7 @@ def _refused(
 def test_configurations(refused: Refused) -> None:
     few = {"g": torch.zeros(1)}
     huge: tuple[Any, ...] = (10**9, 10**30, -1, 2.5, "8", True, None)
-    for name in ("state", "hidden", "width", "blocks", "gain_terms"):
+    for name in ("state", "hidden", "width", "blocks"):
         for value in huge:
             assert "configuration" in refused("ladder", SHAPE | {name: value}, few)
     for name in ("pixels", "down"):

@@ -103,7 +103,7 @@ def test_weights_without_ranges_run_in_torch(tmp_path: Path, ladder_file: Path) 
 
 @pytest.mark.parametrize(
     "config",
-    [LadderConfig(), LadderConfig(4, 4, 8, 8, (4, 8), 2, (3, 1), 3), LadderConfig(blocks=0)],
+    [LadderConfig(), LadderConfig(4, 4, 8, 8, (4, 8), 2, (3, 1)), LadderConfig(blocks=0)],
 )
 def test_shapes_are_those_of_the_network(config: LadderConfig) -> None:
     with torch.device("meta"):

@@ -69,7 +69,7 @@ def test_its_worth_falls_with_the_step() -> None:
 
 
 def test_the_gain_follows_the_step() -> None:
-    transform = Transform(LadderConfig(gain_terms=3))
+    transform = Transform(LadderConfig())
     with torch.no_grad():
         transform.log_gains[0].fill_(0.5)
         transform.log_gains[1].fill_(-0.25)
@@ -84,7 +84,7 @@ def test_gains_learn_at_a_rate_of_their_own() -> None:
     from bitcodec.training.config import TrainConfig
 
     task = LadderTask(gain_rate=7.0)
-    model = task.build(TrainConfig(family="ladder", model={"gain_terms": 3}))
+    model = task.build(TrainConfig(family="ladder"))
     groups = task.parameter_groups(model, 1e-3)
     assert [g["scale"] for g in groups] == [1.0, task.kernel_rate, 7.0]
     assert [p.shape for p in groups[2]["params"]] == [(3, 768, 1, 1)]
@@ -92,31 +92,11 @@ def test_gains_learn_at_a_rate_of_their_own() -> None:
     assert frozen.parameter_groups(model, 1e-3)[2]["params"] == []
 
 
-def test_weights_with_one_gain_a_channel_go_on_as_they_were() -> None:
-    """In a model whose gains follow the rate they make the same pictures, but for ReLU."""
-    from bitcodec.models.ladder.trainable import LadderFloatModel
-    from bitcodec.models.weights import load_weights
-
-    shipped = load_weights(Path(__file__).parent.parent / "weights" / "ladder.safetensors")
-    if shipped.config.gain_terms > 1:
-        pytest.skip("the shipped weights have gains that follow the rate")
-    model = LadderFloatModel(dataclasses.replace(shipped.config, gain_terms=3))
-    model.load_exported(shipped)
-    shipped.transform.use_bfloat16 = False
-    for block in model.transform.synthesis_trunk[1:-1]:
-        block.activate = torch.nn.functional.gelu
-    q = torch.randint(-2, 3, (1, 768, 4, 4), generator=torch.Generator().manual_seed(0)).float()
-    step = torch.full((1, 1, 1, 1), 20.0)
-    with torch.no_grad():
-        before = shipped.transform.synthesize(q, step)
-        torch.testing.assert_close(model.transform.synthesize(q, step), before, atol=0.02, rtol=0)
-
-
 def test_a_map_of_one_step_is_that_step() -> None:
     from bitcodec.models.ladder.trainable import LadderFloatModel
 
     torch.manual_seed(0)
-    model = LadderFloatModel(LadderConfig(gain_terms=3))
+    model = LadderFloatModel(LadderConfig())
     for p in model.parameters():
         p.data += 0.01 * torch.randn_like(p)
     x = 255 * torch.rand(2, 3, 64, 48)

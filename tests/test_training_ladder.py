@@ -129,14 +129,14 @@ def test_training_goes_on_from_shipped_weights(
             *_SETTINGS,
             f"data.dir={str(tmp_path)!r}",
             f"init={str(tmp_path / 'shipped.safetensors')!r}",
-            "model.down=[3, 2]",
+            "model.down=[4, 2]",
         ),
     )
     task = make_task(config)
     loaded = load_weights(tmp_path / "shipped.safetensors")
     taken = task.adopt(loaded, config)
     assert isinstance(taken, LadderFloatModel)
-    assert taken.config.down == (3, 2)
+    assert taken.config.down == (4, 2)
     assert len(taken.transform.down.d4) == len(model.transform.down.d4) + 1
     for other in ({"down": (1, 2)}, {"width": 12}):
         with pytest.raises(TrainingError, match="does not fit"):

@@ -91,7 +91,7 @@ class OnnxSynthesis:
         """
         feed = {"features": features.reshape(-1, self.config.width)}
         if steps.size > 1:
-            feed |= {"latents": rows.astype(np.float32), **self._of_map(steps)}
+            feed |= {"latents": rows.astype(np.float32), "gains": self._gain(steps.ravel())}
             found: np.ndarray = self._mapped.run(feed)[0]
             return found
         step = float(steps[0, 0])
@@ -123,13 +123,6 @@ class OnnxSynthesis:
         each = np.asarray(step, np.float32)[..., None]
         return np.asarray(np.exp(-self.of.log_gain(step)) * each)
 
-    def _of_map(self, steps: np.ndarray) -> dict[str, np.ndarray]:
-        """What follows from a map of steps (h, w)."""
-        gains = self._gain(steps.ravel())
-        # Weights of the first release are corrected after the gain.
-        after = gains if self.config.gain_terms > 1 else steps.reshape(-1, 1).astype(np.float32)
-        return {"gains": gains, "after": after}
-
     def _unit(self, steps: np.ndarray) -> np.ndarray:
         """Grey levels of one step of a byte that the pixel path puts out, (1, 4 h, 4 w, 1)."""
         fours = steps if steps.size == 1 else steps.repeat(4, 0).repeat(4, 1)
@@ -152,7 +145,7 @@ class OnnxSynthesis:
         h = g.node("Add", h, g.input("enter_bias", "float32", ["k", width]))
         size16 = g.input("size16", "int64", [4])
         for n in range(blocks):
-            h = b.block(h, f"fs.{n + 1}", size16, relu=self.config.gain_terms > 1)
+            h = b.block(h, f"fs.{n + 1}", size16, relu=True)
         features = b.quantize_rows(h, self._features)
         out = g.node("Reshape", features.name, size16)
         g.output(out, "features", "uint8", [1, "h", "w", width])
@@ -167,16 +160,14 @@ class OnnxSynthesis:
         g, width = Graph(), self.config.width
         gained = self._gain(step)[:, None] * self.kernels
         high, low, scale = split_matrix(gained)
-        # Weights of the first release are corrected after the gain.
-        after = gained if self.config.gain_terms > 1 else self.kernels * np.float32(step)
         weight, bias = self._last_layer()
         leave, leave_scale = byte_matrix(
-            self._features.units[:, None] * (weight.T @ after), fx.SMALL_WEIGHT
+            self._features.units[:, None] * (weight.T @ gained), fx.SMALL_WEIGHT
         )
         rows = g.input("bytes", "uint8", ["n", CHANNELS])
         features = g.input("features", "uint8", ["n", width])
         zero = self._features.zero
-        x = product(g, features, leave, leave_scale, zero, (bias @ after).astype(np.float32))
+        x = product(g, features, leave, leave_scale, zero, (bias @ gained).astype(np.float32))
         x = g.node("Add", x, product(g, rows, low, scale / np.float32(128), 128))
         x = g.node("Add", x, product(g, rows, high, scale, 128))
         g.output(x, "blocks", "float32", ["n", 768])
@@ -189,10 +180,9 @@ class OnnxSynthesis:
         features = Value(g.input("features", "uint8", ["n", width]), self._features)
         more = Builder(g, self.of, self._table).dense(features, weight)
         more = g.node("Add", more, g.constant(bias))
-        more = g.node("Mul", more, g.input("after", "float32", ["n", "c"]))
         q = g.input("latents", "float32", ["n", CHANNELS])
-        y = g.node("Mul", q, g.input("gains", "float32", ["n", CHANNELS]))
-        x = g.node("MatMul", g.node("Add", y, more), g.constant(self.kernels))
+        y = g.node("Mul", g.node("Add", q, more), g.input("gains", "float32", ["n", CHANNELS]))
+        x = g.node("MatMul", y, g.constant(self.kernels))
         g.output(x, "blocks", "float32", ["n", 768])
         return g.serialize()
 

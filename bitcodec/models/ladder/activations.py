@@ -113,7 +113,7 @@ def synthesis_activations(config: LadderConfig, ranges: Mapping[str, np.ndarray]
     shared4 = np.maximum(of.shared("up.taps.inp", "up.taps.sum", *_parts(at4)), wide4)
     return {
         "fs.0.in": Activation.of(BYTE / 16),  # companded latents
-        **of.trunk("fs", config.blocks, "taps.fs0", relu=config.gain_terms > 1),
+        **of.trunk("fs", config.blocks, "taps.fs0", relu=True),
         "up.u8.0": Activation.of(float((wide8 / shared8).max()), shared8),
         **of.residuals(at8, shared8),
         "up.u4.0": Activation.of(float((wide4 / shared4).max()), shared4),

@@ -6,6 +6,8 @@ from dataclasses import dataclass
 
 from bitcodec.models.whole import MAX_WIDTH, check_whole
 
+GAIN_TERMS = 3  #: coefficients of the polynomial that gives a channel's gain at a step
+
 
 @dataclass(frozen=True)
 class LadderConfig:
@@ -19,7 +21,6 @@ class LadderConfig:
         pixels: channels of the pixel paths at strides 4 and 8.
         blocks: residual blocks of each trunk, at most 4: what the codec's halo covers.
         down: residual blocks of the analysis's pixel path at strides 4 and 8.
-        gain_terms: coefficients of the polynomial that gives a channel's gain at a step, 1 to 3.
 
     ValueError where one is no number of these, or a width is over :data:`MAX_WIDTH`.
     """
@@ -30,8 +31,7 @@ class LadderConfig:
     width: int = 256
     pixels: tuple[int, int] = (64, 96)
     blocks: int = 4
-    down: tuple[int, int] = (2, 2)
-    gain_terms: int = 1
+    down: tuple[int, int] = (3, 2)
 
     def __post_init__(self) -> None:
         """Check the ranges."""
@@ -41,7 +41,6 @@ class LadderConfig:
         check_whole(widths, "a width", 1, MAX_WIDTH)
         check_whole((self.blocks,), "blocks", 0, 4)
         check_whole(self.down, "down", 0, 8)
-        check_whole((self.gain_terms,), "gain_terms", 1, 3)
         if isinstance(self.rdo, bool) or not 0 <= self.rdo <= 1e6:
             raise ValueError("rdo must be from 0 to 1000000")
 

@@ -35,10 +35,9 @@ def measure_ranges(
         numbers above 0 count.
     """
     ranges: dict[str, Tensor] = {}
-    relu = len(transform.log_gains) > 1
 
     def watch(name: str, module: nn.Module) -> torch.utils.hooks.RemovableHandle:
-        positive = bool(re.search(r"\.f\.0$" + (r"|^fs\.\d\.a$" if relu else ""), name))
+        positive = bool(re.search(r"\.f\.0$|^fs\.\d\.a$", name))
 
         def hook(_: nn.Module, __: tuple[Tensor, ...], out: Tensor) -> None:
             rows = (out.clamp_min(0) if positive else out.abs()).transpose(0, 1).flatten(1)

@@ -200,7 +200,7 @@ def _rounding_error(matrix: Tensor, largest: int) -> Tensor:
 
 @torch.no_grad()
 def block_error(
-    q: Tensor, features: Rounded, weight: Tensor, kernels: Tensor, gain: Tensor, leaving: Tensor
+    q: Tensor, features: Rounded, weight: Tensor, kernels: Tensor, gain: Tensor
 ) -> Tensor:
     """What the int8 form of g_s adds to blocks of pixels by rounding matrices: (N, h, w, 768).
 
@@ -214,11 +214,10 @@ def block_error(
         weight: of that layer, (768, width, 1, 1).
         kernels: of the synthesis, (768, 3, 16, 16).
         gain: of its channels and the step, (N, 768, 1, 1) or (1, 768, 1, 1).
-        leaving: the same for what the layer puts out.
     """
     rows = features.steps.permute(0, 2, 3, 1)
     inputs = (weight.flatten(1) * features.units[:, 0].t()).t()
-    matrix = (inputs * leaving.flatten(2).transpose(1, 2)) @ kernels.flatten(1)
+    matrix = (inputs * gain.flatten(2).transpose(1, 2)) @ kernels.flatten(1)
     error = rows.flatten(1, 2) @ _rounding_error(matrix, fx.SMALL_WEIGHT)
     if len(gain) == 1:
         latents = q.clamp(-BYTE, BYTE).permute(0, 2, 3, 1).flatten(1, 2)

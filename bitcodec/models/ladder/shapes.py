@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from bitcodec.models.ladder.channels import CHANNELS
-from bitcodec.models.ladder.config import LadderConfig
+from bitcodec.models.ladder.config import GAIN_TERMS, LadderConfig
 from bitcodec.models.tensors import Shapes, block_shapes, conv_shapes
 
 __all__ = ["tensor_shapes", "transform_shapes"]
@@ -24,7 +24,7 @@ def transform_shapes(config: LadderConfig) -> Shapes:
     out: Shapes = {
         "wa": (CHANNELS, 3, 16, 16),
         "ws": (CHANNELS, 3, 16, 16),
-        "g": (config.gain_terms, CHANNELS, 1, 1),
+        "g": (GAIN_TERMS, CHANNELS, 1, 1),
     }
     for trunk in ("fa", "fs"):
         out |= conv_shapes(f"{trunk}.0", CHANNELS + 1, width)

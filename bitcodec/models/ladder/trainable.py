@@ -7,7 +7,7 @@ from typing import Any, ClassVar, cast
 
 import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from bitcodec.models.ladder.activations import check_ranges
 from bitcodec.models.ladder.config import LadderConfig
@@ -56,15 +56,8 @@ class LadderFloatModel(LadderModel):
                 mine.load_shorter(cast(PixelDown, theirs))
             else:
                 mine.load_state_dict(theirs.state_dict())
-        for name in ("analysis_kernels", "synthesis_kernels"):
+        for name in ("analysis_kernels", "synthesis_kernels", "log_gains"):
             cast(Tensor, getattr(self.transform, name)).copy_(getattr(model.transform, name))
-        self.transform.log_gains.zero_()
-        self.transform.log_gains[: len(model.transform.log_gains)].copy_(model.transform.log_gains)
-        if len(model.transform.log_gains) == 1 < len(self.transform.log_gains):
-            last = cast(nn.Conv2d, self.transform.synthesis_trunk[-1])
-            gain = torch.exp(model.transform.log_gains).flatten()
-            last.weight.mul_(gain[:, None, None, None])
-            cast(Tensor, last.bias).mul_(gain)
         restore_context(model.context, self.estimator)
 
     def forward(self, x: Tensor, step: Tensor, task: Any) -> tuple[Tensor, dict[str, Tensor]]:

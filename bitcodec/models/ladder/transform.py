@@ -28,7 +28,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from bitcodec.models.ladder.channels import CHANNELS, colour_of_channels, frequency_of_channels
-from bitcodec.models.ladder.config import LadderConfig
+from bitcodec.models.ladder.config import GAIN_TERMS, LadderConfig
 from bitcodec.models.ladder.pixel_paths import UP_REACH, PixelDown, PixelUp, taps, zero
 from bitcodec.models.ladder.rounded import Rounded, Rounding, block_error, fake_kernels
 from bitcodec.models.ladder.steps import STEP_MIDDLE
@@ -130,9 +130,9 @@ class Transform(nn.Module):
         kernels = dct_kernels()
         self.analysis_kernels = nn.Parameter(kernels.clone())
         self.synthesis_kernels = nn.Parameter(kernels.clone())
-        self.log_gains = nn.Parameter(torch.zeros(c.gain_terms, CHANNELS, 1, 1))
+        self.log_gains = nn.Parameter(torch.zeros(GAIN_TERMS, CHANNELS, 1, 1))
         self.analysis_trunk = _trunk(c.width, c.blocks)
-        self.synthesis_trunk = _trunk(c.width, c.blocks, relu=c.gain_terms > 1)
+        self.synthesis_trunk = _trunk(c.width, c.blocks, relu=True)
         self.down, self.up = PixelDown(c), PixelUp(c)
         self.taps = taps("fa0", "fa_sum", "fs0", "x1")
         names = {
@@ -213,10 +213,7 @@ class Transform(nn.Module):
             correction = trunk[-1](crop_halo(h, halo, near, 1))
         step = crop_halo(step, halo, near, 1)
         gain = torch.exp(-self.log_gain(step))
-        if len(self.log_gains) > 1:
-            y_hat = (crop_halo(q, halo, near, 1) + correction.float()) * gain
-        else:  # weights of the first release are corrected after the gain
-            y_hat = torch.addcmul(correction.float(), crop_halo(q, halo, near, 1), gain)
+        y_hat = (crop_halo(q, halo, near, 1) + correction.float()) * gain
         one = step.numel() == 1
         kernels = self.synthesis_kernels * step[0] if one else self.synthesis_kernels
         x1 = latents_to_unshuffled4(y_hat if one else y_hat * step, kernels)
@@ -237,6 +234,5 @@ class Transform(nn.Module):
         """See :func:`block_error`; at the middle step of a map."""
         middle = torch.exp(torch.log(step).mean((2, 3), keepdim=True))
         gain = middle * torch.exp(-self.log_gain(middle))
-        leaving = gain if len(self.log_gains) > 1 else middle.expand(-1, CHANNELS, 1, 1)
         weight = cast(nn.Conv2d, self.synthesis_trunk[-1]).weight
-        return _unshuffled4(block_error(q, features, weight, self.synthesis_kernels, gain, leaving))
+        return _unshuffled4(block_error(q, features, weight, self.synthesis_kernels, gain))
