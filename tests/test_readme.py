@@ -39,7 +39,7 @@ def shell(script: str, folder: Path) -> subprocess.CompletedProcess[str]:
 
 
 def test_there_is_something_to_run() -> None:
-    assert len(blocks("sh")) == 3
+    assert len(blocks("sh")) == 4
     assert len(blocks("python")) == 1
 
 

@@ -31,6 +31,7 @@ COMMANDS = {
     "export": ("bitcodec.cli.export", "export_command", "Make weights that code of trained ones."),
     "eval": ("bitcodec.cli.eval", "eval_command", "Measure models and other codecs on a folder."),
     "compare": ("bitcodec.cli.compare", "compare_command", "Compare files with their original."),
+    "page": ("bitcodec.cli.page", "page_command", "Write a page that decodes in a browser."),
 }
 _SIGTERM_CODE = 128 + signal.SIGTERM
 

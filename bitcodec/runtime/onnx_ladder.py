@@ -84,6 +84,10 @@ class OnnxLadder(LadderCoding):
         """int16 (768, h, w) to uint8, (16 h, 16 w, 3) without halo."""
         return self._synthesize(latents[:CHANNELS], codes_in(latents, rate), halo)
 
+    def synthesis_parts(self) -> dict[str, np.ndarray]:
+        """See :meth:`OnnxSynthesis.parts`."""
+        return self._synthesize.parts()
+
     def low_pixels(self, latents: np.ndarray, rate: int | np.ndarray, reduce: int) -> np.ndarray:
         """See :class:`LadderCoding`."""
         count, h, w = latents.shape

@@ -44,8 +44,9 @@ class OnnxSign(SignCoding):
         up = 2 + self.config.blocks  # where g_s leaves stride 8
         self._to_stride8 = self._session("g_a", g_a[:6])
         self._to_latents = self._session("g_a", g_a[6:])
-        self._to_features = self._session("g_s", g_s[:up])
-        self._to_pixels = self._session("g_s", g_s[up:], pixels=True)
+        self._up = g_s[:up], g_s[up:]
+        self._to_features = self._session("g_s", self._up[0])
+        self._to_pixels = self._session("g_s", self._up[1], pixels=True)
         self._to_preview = self._session("small", [], pixels=True)
 
     def analyze(self, rgb: np.ndarray, rate: int, offsets: np.ndarray | None = None) -> np.ndarray:
@@ -79,6 +80,17 @@ class OnnxSign(SignCoding):
             raise NotImplementedError
         x = self._to_preview(self._features(latents))
         return np.ascontiguousarray(x[0].transpose(1, 2, 0))
+
+    def decoder_parts(self) -> dict[str, np.ndarray]:
+        """Two graphs as bytes, for a program that runs them itself; and what latents stand for."""
+        features = self._graph("g_s", self._up[0], False)
+        pixels = self._graph("g_s", self._up[1], True)
+        low = -1 if self.config.levels == "plus-minus" else 0
+        return {
+            "features": np.frombuffer(features, np.uint8),
+            "pixels": np.frombuffer(pixels, np.uint8),
+            "latents": np.array([self.config.m, low], np.int32),
+        }
 
     def _array(self, name: str) -> np.ndarray:
         return self._tensors[name].astype(np.float32)

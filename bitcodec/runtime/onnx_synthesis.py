@@ -107,6 +107,26 @@ class OnnxSynthesis:
             blocks += rest @ (self._gain(step)[which, None] * self.kernels[which])
         return blocks
 
+    def parts(self) -> dict[str, np.ndarray]:
+        """What a program needs that runs the graphs itself, with ``mapped`` for every file.
+
+        The graphs are bytes; ``terms``, float32 (n, 768), are those of the gains' logarithms.
+        """
+        graphs = {
+            "trunk": self._trunk_graph,
+            "mapped": self._mapped_graph,
+            "path": self._path_graph,
+        }
+        bias, plane = self.of.array("fs.0.bias"), self.of.array("fs.0.weight")[:, -1, 0, 0]
+        return {
+            **{name: np.frombuffer(make(), np.uint8) for name, make in graphs.items()},
+            "compander": self._compander,
+            "terms": self.of.array("g").reshape(-1, CHANNELS),
+            "enter": np.stack((bias, plane)),
+            "unit": self._unit(np.ones((1, 1))).ravel(),
+            "widths": np.array([self.config.width, *self.config.pixels], np.int32),
+        }
+
     @functools.cached_property
     def _table(self) -> dict[str, Activation]:
         return synthesis_activations(self.config, self.of.ranges)

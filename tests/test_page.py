@@ -1,0 +1,225 @@
+"""The decoder for browsers in Debian's headless Chromium: golden files, damage, the page itself."""
+
+from __future__ import annotations
+
+import base64
+import functools
+import http.server
+import lzma
+import shutil
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+from playwright.sync_api import Error, Page, sync_playwright
+
+from bitcodec.cli.main import main
+from bitcodec.info import read_info
+
+CHROMIUM = shutil.which("chromium")
+pytestmark = pytest.mark.skipif(
+    CHROMIUM is None, reason="Debian's package chromium is not installed"
+)
+GOLDEN = Path(__file__).resolve().parent / "golden" / "v1"
+NAMES = sorted(path.stem for path in GOLDEN.glob("*.bin"))
+_FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage"]
+_STATE = "document.body.dataset.state"
+_HELPERS = """async () => {
+  window.bitcodec = await import('./bitcodec.js');
+  window.bytes = (text) => Uint8Array.from(atob(text), (c) => c.charCodeAt(0));
+  window.text = (array) => {
+    const all = new Uint8Array(array.buffer, array.byteOffset, array.byteLength);
+    let out = '';
+    for (let i = 0; i < all.length; i += 8192) {
+      out += String.fromCharCode(...all.subarray(i, i + 8192));
+    }
+    return btoa(out);
+  };
+}"""
+
+
+class _Handler(http.server.SimpleHTTPRequestHandler):
+    extensions_map = {
+        **http.server.SimpleHTTPRequestHandler.extensions_map,
+        ".mjs": "text/javascript",
+        ".wasm": "application/wasm",
+    }
+
+    def log_message(self, *args: Any) -> None:
+        pass
+
+
+@pytest.fixture(scope="module")
+def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A page with the golden models, and the golden files in it."""
+    weights, folder = tmp_path_factory.mktemp("weights"), tmp_path_factory.mktemp("site")
+    for path in GOLDEN.glob("*.safetensors.xz"):
+        (weights / path.stem).write_bytes(lzma.decompress(path.read_bytes()))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("BITCODEC_WEIGHTS", str(weights))
+        assert main(["page", "--quiet", str(folder)]) == 0
+    for path in GOLDEN.glob("*.bin"):
+        shutil.copy(path, folder)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def address(site: Path) -> Iterator[str]:
+    handler = functools.partial(_Handler, directory=str(site))
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
+        thread = threading.Thread(target=server.serve_forever)
+        thread.start()
+        yield f"http://127.0.0.1:{server.server_port}/"
+        server.shutdown()
+        thread.join()
+
+
+@pytest.fixture(scope="module")
+def page(address: str) -> Iterator[Page]:
+    with sync_playwright() as playwright:
+        chromium = playwright.chromium.launch(executable_path=CHROMIUM, args=_FLAGS)
+        page = chromium.new_page(viewport={"width": 1000, "height": 900})
+        page.goto(address)
+        page.evaluate(_HELPERS)
+        yield page
+        chromium.close()
+
+
+@pytest.fixture(scope="module")
+def view(page: Page) -> Iterator[Page]:
+    """Another tab, for what the page looks like."""
+    browser = page.context.browser
+    assert browser is not None
+    context = browser.new_context(viewport={"width": 1000, "height": 900})
+    yield context.new_page()
+    context.close()
+
+
+def decode(page: Page, data: bytes, crop: dict[str, int] | None = None) -> np.ndarray:
+    """uint8 (H, W, 4) by the module's function."""
+    width, height, rgba = page.evaluate(
+        """async ([data, crop]) => {
+          const found = await bitcodec.decode(bytes(data), crop ? { crop } : {});
+          return [found.width, found.height, text(found.rgba)];
+        }""",
+        [base64.b64encode(data).decode(), crop],
+    )
+    return np.frombuffer(base64.b64decode(rgba), np.uint8).reshape(height, width, 4)
+
+
+def stored(name: str) -> np.ndarray:
+    with Image.open(GOLDEN / f"{name}.png") as image:
+        return np.asarray(image.convert("RGBA")).astype(int)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_latents(page: Page, name: str) -> None:
+    found = page.evaluate(
+        """async (data) => {
+          const { latents } = await bitcodec.latents(bytes(data));
+          return latents.map((t) => [t.channels, t.h, t.w, text(t.q), t.offsets && text(t.offsets)])
+        }""",
+        base64.b64encode((GOLDEN / f"{name}.bin").read_bytes()).decode(),
+    )
+    tiles = []
+    for channels, h, w, q, offsets in found:
+        tile = np.frombuffer(base64.b64decode(q), np.int16).reshape(h, w, channels)
+        tile = tile.transpose(2, 0, 1)
+        if offsets is not None:
+            plane = np.frombuffer(base64.b64decode(offsets), np.int8).reshape(1, h, w)
+            tile = np.concatenate((tile, plane))
+        tiles.append(tile)
+    with np.load(GOLDEN / f"{name}.npz") as expected:
+        wanted = [expected[key] for key in expected.files]
+    assert len(tiles) == len(wanted)
+    assert all(map(np.array_equal, tiles, wanted))
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_pixels(page: Page, name: str) -> None:
+    difference = decode(page, (GOLDEN / f"{name}.bin").read_bytes()) - stored(name)
+    assert np.abs(difference).max() <= (0 if name.endswith("lossless") else 1)
+    assert not difference[..., 3].any()
+
+
+def test_a_crop(page: Page) -> None:
+    data = (GOLDEN / "ladder-mapped.bin").read_bytes()
+    part = decode(page, data, {"x0": 40, "y0": 21, "x1": 131, "y1": 80})
+    assert np.abs(part - stored("ladder-mapped")[21:80, 40:131]).max() <= 1
+
+
+def test_damage_is_an_error(page: Page) -> None:
+    data = (GOLDEN / "ladder-rgb.bin").read_bytes()
+    changed = bytearray(data)
+    changed[len(data) // 2] ^= 1
+    other = data[:6] + b"\0" * 8 + data[14:]
+    cases = {
+        b"": "the file ends inside its header",
+        b"GIF89a": "not a bitcodec file",
+        data[:-5]: f"the file has {len(data) - 5} bytes of {len(data)}",
+        data + b"x": "1 bytes after the end of the file",
+        bytes(changed): "a part's checksum does not match",
+        other: "the header is damaged",
+    }
+    for bad, message in cases.items():
+        with pytest.raises(Error, match=message):
+            decode(page, bad)
+    assert decode(page, data).shape == (40, 70, 4)  # the worker goes on
+
+
+def test_the_page_shows_a_linked_file(view: Page, address: str, site: Path, tmp_path: Path) -> None:
+    errors: list[str] = []
+    requests: list[str] = []
+    view.on("pageerror", lambda error: errors.append(str(error)))
+    view.on("request", lambda request: requests.append(request.url))
+    view.goto(f"{address}index.html?file=ladder-mapped.bin")
+    view.wait_for_function(f"{_STATE} === 'ready'")
+    shown = view.evaluate(
+        "[...document.getElementById('canvas').getContext('2d').getImageData(85, 45, 1, 1).data]"
+    )
+    assert np.abs(np.array(shown) - stored("ladder-mapped")[45, 85]).max() <= 1
+    info = read_info(site / "ladder-mapped.bin")
+    facts = dict(
+        view.evaluate(
+            "[...document.querySelectorAll('#facts tr')].map((r) => "
+            "[r.cells[0].textContent, r.cells[1].textContent])"
+        )
+    )
+    assert facts["model_id"] == info.model_id
+    assert facts["bpp"] == f"{info.bpp:.4f}"
+    assert int(facts["payload_size"]) == info.payload_size
+    assert (facts["step_map"], facts["family"]) == ("yes", "ladder")
+    view.keyboard.press("1")
+    view.keyboard.press("+")
+    assert view.inner_text("#zoom") == "200 %"
+    with view.expect_download() as download:
+        view.keyboard.press("s")
+    download.value.save_as(tmp_path / "saved.png")
+    with Image.open(tmp_path / "saved.png") as image:
+        assert np.abs(np.asarray(image.convert("RGBA")) - stored("ladder-mapped")).max() <= 1
+    view.screenshot(path=tmp_path / "page.png")
+    assert errors == []
+    assert all(url.startswith((address, "blob:", "data:")) for url in requests)
+
+
+def test_chosen_files_and_an_error_on_the_page(view: Page, address: str, tmp_path: Path) -> None:
+    view.goto(address)
+    (tmp_path / "bad.bin").write_bytes(b"nothing")
+    view.set_input_files("#choose", [tmp_path / "bad.bin", GOLDEN / "sign-rgb.bin"])
+    view.wait_for_function(f"{_STATE} === 'failed'")
+    assert view.inner_text("#error") == "bad.bin: not a bitcodec file"
+    assert view.is_hidden("#viewer")
+    view.click("#files button:has-text('sign-rgb.bin')")
+    view.wait_for_function(f"{_STATE} === 'ready'")
+    assert view.is_hidden("#error")
+    assert view.get_attribute("#stage", "aria-label") == "sign-rgb.bin, 70 by 40 pixels"
+
+
+def test_a_folder_that_is_not_empty_is_left_alone(tmp_path: Path) -> None:
+    (tmp_path / "mine").write_text("x")
+    assert main(["page", str(tmp_path)]) == 5
+    assert [path.name for path in tmp_path.iterdir()] == ["mine"]
