@@ -119,6 +119,23 @@ def test_a_run_is_not_overwritten_nor_made_up(photos: Path, tmp_path: Path) -> N
         train(config, tmp_path / "run", resume=True, device="cpu", quiet=True)
 
 
+def test_a_loss_that_is_no_number_ends_the_run_before_it_is_saved(
+    photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Also where the log is not due: what is saved at step 3 is the last."""
+    config = load_config(None, _settings(photos, "run.steps=8", "run.log_every=100"))
+    normal = Trainer._pass
+
+    def diverging(self: Trainer, *args: object) -> dict[str, torch.Tensor]:
+        figures = normal(self, *args)  # type: ignore[arg-type]
+        return figures | {"loss": figures["loss"] / (self.state.step < 4)}
+
+    monkeypatch.setattr(run_module.Trainer, "_pass", diverging)
+    with pytest.raises(TrainingError, match="the loss is (inf|nan) near step 6"):
+        train(config, tmp_path / "run", device="cpu", quiet=True)
+    assert torch.load(tmp_path / "run" / "last.pt", weights_only=True)["step"] == 3
+
+
 def test_starts_from_weights(photos: Path, tmp_path: Path) -> None:
     config = load_config(None, _settings(photos, "run.steps=6"))
     train(config, tmp_path / "one", device="cpu", quiet=True)
@@ -142,6 +159,7 @@ def test_starts_from_weights(photos: Path, tmp_path: Path) -> None:
         ("task.chanels=[1]", "task.chanels"),
         ("run.precision='fp8'", "run.precision"),
         ("data.dir='/nowhere'", "not a folder"),
+        ("data.workers=0", "data.workers"),
         ("init='magic'", "init must be"),
         ("model.width=3", "bad configuration of a sign model"),
         ("family='jpeg'", "unknown family"),

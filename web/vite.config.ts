@@ -2,6 +2,7 @@ import { defineConfig } from "vite";
 
 export default defineConfig({
   base: "./",
+  publicDir: false,
   resolve: { conditions: ["onnxruntime-web-use-extern-wasm", "module", "browser"] },
   build: {
     outDir: "../bitcodec/page/built",

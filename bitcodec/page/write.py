@@ -34,7 +34,8 @@ def write_page(folder: Path, entries: Iterable[ModelEntry]) -> list[ModelEntry]:
         (folder / "models").mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise FileError(error.strerror or "cannot be made") from error
-    for file in resources.files("bitcodec.page").joinpath("built").iterdir():
+    package = resources.files("bitcodec.page")
+    for file in (f for part in ("static", "built") for f in package.joinpath(part).iterdir()):
         data, name = file.read_bytes(), file.name
         if name.endswith(".xz"):
             data, name = lzma.decompress(data), name.removesuffix(".xz")

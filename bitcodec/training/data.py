@@ -98,6 +98,8 @@ class CropSource(Dataset[Tensor]):
 
         Those are forks, so that they share the pictures. For a GPU, ``pinned`` memory.
         """
+        if self.config.workers < 1:
+            raise TrainingError("data.workers must be 1 or more")
         loader = DataLoader(
             self,
             sampler=range(start, stop),
