@@ -17,6 +17,7 @@ import pytest
 from PIL import Image
 from playwright.sync_api import Error, Page, sync_playwright
 
+import bitcodec
 from bitcodec.cli.main import main
 from bitcodec.info import read_info
 
@@ -25,6 +26,8 @@ pytestmark = pytest.mark.skipif(
     CHROMIUM is None, reason="Debian's package chromium is not installed"
 )
 GOLDEN = Path(__file__).resolve().parent / "golden" / "v1"
+ROOT = GOLDEN.parents[2]
+SHIPPED = ROOT / "weights" / "ladder.safetensors"
 NAMES = sorted(path.stem for path in GOLDEN.glob("*.bin"))
 _FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage"]
 _STATE = "document.body.dataset.state"
@@ -55,10 +58,11 @@ class _Handler(http.server.SimpleHTTPRequestHandler):
 
 @pytest.fixture(scope="module")
 def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A page with the golden models, and the golden files in it."""
+    """A page with the golden models and the shipped `ladder`, and the golden files in it."""
     weights, folder = tmp_path_factory.mktemp("weights"), tmp_path_factory.mktemp("site")
     for path in GOLDEN.glob("*.safetensors.xz"):
         (weights / path.stem).write_bytes(lzma.decompress(path.read_bytes()))
+    shutil.copy(SHIPPED, weights / "shipped.safetensors")
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("BITCODEC_WEIGHTS", str(weights))
         assert main(["page", "--quiet", str(folder)]) == 0
@@ -144,6 +148,38 @@ def test_pixels(page: Page, name: str) -> None:
     difference = decode(page, (GOLDEN / f"{name}.bin").read_bytes()) - stored(name)
     assert np.abs(difference).max() <= (0 if name.endswith("lossless") else 1)
     assert not difference[..., 3].any()
+
+
+@pytest.mark.parametrize("quality", [20, 95])
+def test_pixels_of_the_shipped_weights(page: Page, quality: int) -> None:
+    """At the high quality, with latents beyond 127."""
+    with Image.open(ROOT / "samples" / "astronaut.png") as image:
+        picture = image.convert("RGB").crop((100, 60, 356, 236))
+    model = bitcodec.load_model(SHIPPED)
+    data = bitcodec.encode(picture, model=model, quality=quality)
+    wanted = np.asarray(bitcodec.decode(data, model=model)).astype(int)
+    assert np.abs(decode(page, data)[..., :3] - wanted).max() <= 1
+
+
+def test_three_megapixels_in_several_workers(page: Page, tmp_path: Path) -> None:
+    (tmp_path / "small.safetensors").write_bytes(
+        lzma.decompress((GOLDEN / "ladder.safetensors.xz").read_bytes())
+    )
+    model = bitcodec.load_model(tmp_path / "small.safetensors")
+    one = Image.radial_gradient("L").resize((2048, 1536))
+    picture = Image.merge("RGB", (one, one.rotate(180), one))
+    data = bitcodec.encode(picture, model=model, quality=1, effort=1)
+    shape_and_rows = page.evaluate(
+        """async (data) => {
+          const { width, height, rgba } = await bitcodec.decode(bytes(data), { threads: 2 });
+          return [width, height, text(rgba.subarray(4 * 1000 * width, 4 * 1050 * width))];
+        }""",
+        base64.b64encode(data).decode(),
+    )
+    assert shape_and_rows[:2] == [2048, 1536]
+    rows = np.frombuffer(base64.b64decode(shape_and_rows[2]), np.uint8).reshape(50, 2048, 4)
+    wanted = np.asarray(bitcodec.decode(data, model=model)).astype(int)
+    assert np.abs(rows[..., :3] - wanted[1000:1050]).max() <= 1  # a seam of tiles is in them
 
 
 def test_a_crop(page: Page) -> None:

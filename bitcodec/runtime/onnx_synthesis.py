@@ -1,8 +1,6 @@
 """The synthesis of `ladder` in ONNX Runtime: see :mod:`bitcodec.models.ladder.transform`.
 
-Blocks are bytes through int8 layers. The block transform reads the latents themselves, and pixels
-must not show its rounding: its kernels have two times 7 bits, and latents beyond 127 the rest of
-them in float32.
+Blocks are bytes through int8 layers; the block transform is in onnx_blocks.
 """
 
 from __future__ import annotations
@@ -14,12 +12,12 @@ import numpy as np
 from bitcodec.models.ladder.activations import BYTE, Activation, synthesis_activations
 from bitcodec.models.ladder.channels import CHANNELS
 from bitcodec.models.ladder.config import LadderConfig
-from bitcodec.models.ladder.quantized import Quantizer, byte_matrix, split_matrix
+from bitcodec.models.ladder.quantized import Quantizer
 from bitcodec.models.ladder.steps import STEP_MIDDLE, steps_of_codes
-from bitcodec.models.layers import fixed_point as fx
 from bitcodec.models.layers.halo import NO_HALO, Halo, crop_halo
+from bitcodec.runtime.onnx_blocks import OnnxBlocks
 from bitcodec.runtime.onnx_file import Graph
-from bitcodec.runtime.onnx_layers import Builder, Order, Value, product, shuffled
+from bitcodec.runtime.onnx_layers import Builder, Order, Value, shuffled
 from bitcodec.runtime.onnx_session import LazySession
 
 __all__ = ["OnnxSynthesis"]
@@ -31,8 +29,7 @@ _REACH = (2, 2)  #: latents that the pixel path reads around its own, at stride 
 class OnnxSynthesis:
     """Quantised latents to pixels; threads may share one.
 
-    Three graphs: the trunk; the block transform, whose matrices go with the step, or in float32
-    with a map of steps; and the pixel path.
+    Two graphs, the trunk and the pixel path, and between them :class:`OnnxBlocks`.
 
     Args:
         config: of the model.
@@ -41,12 +38,10 @@ class OnnxSynthesis:
     """
 
     def __init__(self, config: LadderConfig, quantizer: Quantizer, threads: int) -> None:
-        self.config, self.of, self.threads = config, quantizer, threads
-        self.kernels = _unshuffled(quantizer.array("ws"))
+        self.config, self.of = config, quantizer
+        self._blocks = OnnxBlocks(config, quantizer, self._features, threads)
         self._trunk = LazySession(self._trunk_graph, threads)
         self._path = LazySession(self._path_graph, threads)
-        self._mapped = LazySession(self._mapped_graph, threads)
-        self._last: tuple[float, LazySession] | None = None
 
     def __call__(
         self, latents: np.ndarray, codes: int | np.ndarray, halo: Halo = NO_HALO
@@ -65,7 +60,8 @@ class OnnxSynthesis:
         if steps.size > 1:
             steps = crop_halo(steps, halo, near, 1)
         rows = inner.reshape(-1, CHANNELS)
-        blocks = self._transformed(rows, _crop_rows(features, far, near), steps)
+        near_features = _crop_rows(features, far, near).reshape(-1, self.config.width)
+        blocks = self._blocks(rows, near_features, steps)
         tall, wide = inner.shape[1:3]
         at4, at8 = self.config.pixels
         feed = {
@@ -81,47 +77,14 @@ class OnnxSynthesis:
         out: np.ndarray = self._path.run(feed)[0]
         return np.ascontiguousarray(_cropped(out, near))
 
-    def _transformed(self, rows: np.ndarray, features: np.ndarray, steps: np.ndarray) -> np.ndarray:
-        """Blocks of pixels, less 128: float32 (n, 768).
-
-        Args:
-            rows: latents (n, 768).
-            features: what the trunk's last layer reads, (1, h, w, width).
-            steps: (1, 1) or (h, w).
-        """
-        feed = {"features": features.reshape(-1, self.config.width)}
-        if steps.size > 1:
-            feed |= {"latents": rows.astype(np.float32), "gains": self._gain(steps.ravel())}
-            found: np.ndarray = self._mapped.run(feed)[0]
-            return found
-        step = float(steps[0, 0])
-        if self._last is None or self._last[0] != step:
-            graph = functools.partial(self._block_graph, step)
-            self._last = step, LazySession(graph, self.threads)
-        clipped = rows.clip(-BYTE, BYTE)
-        feed["bytes"] = (clipped + 128).astype(np.uint8)
-        blocks: np.ndarray = self._last[1].run(feed)[0]
-        which = np.flatnonzero((rows != clipped).any(0))
-        if len(which):
-            rest = (rows - clipped)[:, which].astype(np.float32)
-            blocks += rest @ (self._gain(step)[which, None] * self.kernels[which])
-        return blocks
-
     def parts(self) -> dict[str, np.ndarray]:
-        """What a program needs that runs the graphs itself, with ``mapped`` for every file.
-
-        The graphs are bytes; ``terms``, float32 (n, 768), are those of the gains' logarithms.
-        """
-        graphs = {
-            "trunk": self._trunk_graph,
-            "mapped": self._mapped_graph,
-            "path": self._path_graph,
-        }
+        """What a program needs that runs the graphs itself; the graphs are bytes."""
+        graphs = {"trunk": self._trunk_graph, "path": self._path_graph}
         bias, plane = self.of.array("fs.0.bias"), self.of.array("fs.0.weight")[:, -1, 0, 0]
         return {
             **{name: np.frombuffer(make(), np.uint8) for name, make in graphs.items()},
+            **self._blocks.parts(),
             "compander": self._compander,
-            "terms": self.of.array("g").reshape(-1, CHANNELS),
             "enter": np.stack((bias, plane)),
             "unit": self._unit(np.ones((1, 1))).ravel(),
             "widths": np.array([self.config.width, *self.config.pixels], np.int32),
@@ -137,11 +100,6 @@ class OnnxSynthesis:
         q = np.arange(65536).astype(np.uint16).view(np.int16)
         e = np.rint(np.arcsinh(q.astype(np.float32)) / self._table["fs.0.in"].unit)
         return np.asarray(e.clip(-BYTE, BYTE) + 128, np.uint8)
-
-    def _gain(self, step: float | np.ndarray) -> np.ndarray:
-        """What latents are multiplied by, (..., 768) float32; the step is in it."""
-        each = np.asarray(step, np.float32)[..., None]
-        return np.asarray(np.exp(-self.of.log_gain(step)) * each)
 
     def _unit(self, steps: np.ndarray) -> np.ndarray:
         """Grey levels of one step of a byte that the pixel path puts out, (1, 4 h, 4 w, 1)."""
@@ -175,42 +133,6 @@ class OnnxSynthesis:
     def _features(self) -> Activation:
         return self._table[f"fs.{self.config.blocks + 1}.in"]
 
-    def _block_graph(self, step: float) -> bytes:
-        """The block transform of latents and of the trunk's features, at one step."""
-        g, width = Graph(), self.config.width
-        gained = self._gain(step)[:, None] * self.kernels
-        high, low, scale = split_matrix(gained)
-        weight, bias = self._last_layer()
-        leave, leave_scale = byte_matrix(
-            self._features.units[:, None] * (weight.T @ gained), fx.SMALL_WEIGHT
-        )
-        rows = g.input("bytes", "uint8", ["n", CHANNELS])
-        features = g.input("features", "uint8", ["n", width])
-        zero = self._features.zero
-        x = product(g, features, leave, leave_scale, zero, (bias @ gained).astype(np.float32))
-        x = g.node("Add", x, product(g, rows, low, scale / np.float32(128), 128))
-        x = g.node("Add", x, product(g, rows, high, scale, 128))
-        g.output(x, "blocks", "float32", ["n", 768])
-        return g.serialize()
-
-    def _mapped_graph(self) -> bytes:
-        """The same where every latent has gains of its own, in float32."""
-        g, width = Graph(), self.config.width
-        weight, bias = self._last_layer()
-        features = Value(g.input("features", "uint8", ["n", width]), self._features)
-        more = Builder(g, self.of, self._table).dense(features, weight)
-        more = g.node("Add", more, g.constant(bias))
-        q = g.input("latents", "float32", ["n", CHANNELS])
-        y = g.node("Mul", g.node("Add", q, more), g.input("gains", "float32", ["n", CHANNELS]))
-        x = g.node("MatMul", y, g.constant(self.kernels))
-        g.output(x, "blocks", "float32", ["n", 768])
-        return g.serialize()
-
-    def _last_layer(self) -> tuple[np.ndarray, np.ndarray]:
-        """Of the trunk: weights (768, width) and biases."""
-        last = f"fs.{self.config.blocks + 1}."
-        return self.of.array(last + "weight")[:, :, 0, 0], self.of.array(last + "bias")
-
     def _path_graph(self) -> bytes:
         """The trunk's features and blocks of pixels to pixels, uint8 (16 h, 16 w, 3)."""
         g = Graph()
@@ -239,15 +161,6 @@ class OnnxSynthesis:
         pixels = b.rearrange(pixels, [0, 0, 0, 4, 12], [0, 1, 3, 2, 4], size)
         g.output(pixels, "pixels", "uint8", ["y", "x", 3])
         return g.serialize()
-
-
-def _unshuffled(kernels: np.ndarray) -> np.ndarray:
-    """Kernels (C, 3, 16, 16) as rows (C, 768).
-
-    By rows of fours, fours of a row, rows of pixels, pixels of a row, colours.
-    """
-    split = kernels.reshape(-1, 3, 4, 4, 4, 4).transpose(0, 2, 4, 3, 5, 1)
-    return np.ascontiguousarray(split.reshape(len(kernels), -1))
 
 
 def _crop_rows(x: np.ndarray, now: Halo, wanted: Halo) -> np.ndarray:

@@ -8,6 +8,7 @@ import { RangeDecoder } from "./range";
 const SIZES = [1, 2, 2, 3, 4, 4, 6, 10, 8, 16, 20, 28, 32, 56, 56, 136, 112, 272];
 const PASSES = [4, 2, 2, 2, 2, 2, 1, 2, 1, 2, 1, 1, 1, 1, 1, 1, 1, 1];
 export const CHANNELS = 768;
+export const STEP_MIDDLE = 48;
 const ZERO = 128;
 const LAST = 2047;
 /** Positions of one call of an embedding: it bounds the memory of their patches. */
@@ -102,8 +103,8 @@ async function add(model: Model, group: number, plane: Plane, state: Float32Arra
     const where = all.slice(first, first + MOST_ROWS);
     const patches = plane.patches(where);
     const feed = { patches: tensor(patches, [where.length, patches.length / where.length]) };
-    const [out] = await model.run(`embedding${group}`, feed);
-    const more = out.data as Float32Array;
+    const out = await model.run(`embedding${group}`, feed);
+    const more = out.more.data as Float32Array;
     where.forEach((at, n) => {
       for (let c = 0; c < s; c++) state[at * s + c] += more[n * s + c];
     });
@@ -160,7 +161,7 @@ export async function decodePayload(
       }
       if (pass) await add(model, g, plane, seen, s);
       const feed = { state: tensor(seen, [1, h, w, s]), where: integers(...where) };
-      const [centre, scale] = await model.run(`head${g}`, feed);
+      const { centre, scale } = await model.run(`head${g}`, feed);
       const found = decodePass(
         source, tables, eighths, centre.data as Uint8Array, scale.data as Uint8Array, trusted,
       );

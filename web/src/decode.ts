@@ -1,13 +1,12 @@
 /** A file, or a box of its picture, to RGBA. */
 
-import { decodePayload, type Latents } from "./context";
 import { BitcodecError, refuse } from "./errors";
 import * as format from "./format";
 import type { Box, Container } from "./format";
-import type { Model } from "./model";
+import type { Doer } from "./jobs";
+import type { Facts } from "./model";
 import { decodeAlpha, decodeOverlay } from "./overlay";
-import { synthesizeSign, unpack } from "./sign";
-import { synthesizeLadder } from "./synthesis";
+import { Tiles } from "./tiles";
 
 const BLOCK = 1024;
 
@@ -17,18 +16,22 @@ export interface Decoded {
   rgba: Uint8ClampedArray<ArrayBuffer>;
 }
 
-/** @param progress is told the share that is done, 0..1, between steps of the work */
+/**
+ * @param facts of the model; null, as `doer`, where no tile needs one
+ * @param progress is told the share that is done, 0..1, between steps of the work
+ */
 export async function decodePicture(
   file: Container,
-  model: Model | null,
+  facts: Facts | null,
+  doer: Doer | null,
   box: Box,
-  progress: (share: number) => void = () => {},
+  progress: (share: number) => void,
 ): Promise<Decoded> {
   const width = box.x1 - box.x0;
   const height = box.y1 - box.y0;
-  if (model) check(file, model);
+  if (facts) check(file, facts);
   const rgba = new Uint8ClampedArray(4 * width * height).fill(255);
-  if (model) await paintNetworks(file, model, box, rgba, progress);
+  if (facts && doer) await paintNetworks(file, facts, doer, box, rgba, progress);
   await pasteOverlays(file, box, rgba);
   if (file.grey) {
     for (let i = 0; i < rgba.length; i += 4) {
@@ -48,30 +51,10 @@ export async function decodePicture(
   return { width, height, rgba };
 }
 
-function check(file: Container, model: Model): void {
-  const [least, most] = JSON.parse(model.facts.rates);
-  refuse(file.rate < least || file.rate > most, `rate ${file.rate} is not one of ${model.facts.name}`);
-  refuse(String(file.coder) !== model.facts.coder, `the coder is not that of ${model.facts.name}`);
-}
-
-/** The latents of a tile, null where it has none. */
-export async function decodeTile(
-  file: Container,
-  model: Model,
-  index: number,
-  progress?: (share: number) => void,
-): Promise<Latents | null> {
-  if (!format.hasPayload(file, index)) return null;
-  const box = format.reduced(format.tileBox(file, index));
-  const [h, w] = [box.y1 - box.y0, box.x1 - box.x0];
-  const payload = file.tiles[index];
-  try {
-    if (file.coder === 0) return unpack(payload, file.rate, h, w);
-    return await decodePayload(model, payload, h, w, file.rate, file.mapped, progress);
-  } catch (error) {
-    if (error instanceof BitcodecError) throw new BitcodecError(`tile ${index}: ${error.message}`);
-    throw error;
-  }
+function check(file: Container, facts: Facts): void {
+  const [least, most] = JSON.parse(facts.rates);
+  refuse(file.rate < least || file.rate > most, `rate ${file.rate} is not one of ${facts.name}`);
+  refuse(String(file.coder) !== facts.coder, `the coder is not that of ${facts.name}`);
 }
 
 function paint(target: Uint8ClampedArray, box: Box, part: Box, rgb: Uint8Array, of: Box): void {
@@ -90,75 +73,40 @@ function paint(target: Uint8ClampedArray, box: Box, part: Box, rgb: Uint8Array, 
 /** What is below the overlays, in blocks with a halo of latents, so that no seam shows. */
 async function paintNetworks(
   file: Container,
-  model: Model,
+  facts: Facts,
+  doer: Doer,
   box: Box,
   rgba: Uint8ClampedArray,
   progress: (share: number) => void,
 ): Promise<void> {
   const all = format.reduced(format.whole(file));
-  const halo = Number(model.facts.halo);
+  const around = (block: Box) =>
+    format.clipped(format.grown(format.reduced(block), Number(facts.halo)), all);
   const blocks = [...blocksOf(box)];
-  const kept = new Map<number, Latents | null>();
-  for (const [n, block] of blocks.entries()) {
-    const own = format.reduced(block);
-    const around = format.clipped(format.grown(own, halo), all);
-    const wanted = format.clipped(format.enlarged(around), format.whole(file));
-    const tiles = format.touching(file, wanted);
-    for (const index of kept.keys()) {
-      if (format.reduced(format.tileBox(file, index)).y1 <= around.y0) kept.delete(index);
+  const tiles = new Tiles(file, doer, blocks.map(around), (share) => progress(0.6 * share));
+  let next = 0;
+  let done = 0;
+  const paintBlocks = async () => {
+    while (next < blocks.length) {
+      const block = blocks[next++];
+      const own = format.reduced(block);
+      const outer = around(block);
+      const latents = await tiles.take(outer);
+      if (latents) {
+        const inside = format.moved(own, outer);
+        const pixels = await doer.pixels({ kind: "block", latents, inside, rate: file.rate });
+        paint(rgba, box, block, pixels, format.enlarged(own));
+      }
+      progress(0.6 + (0.4 * ++done) / blocks.length);
     }
-    for (const [m, index] of tiles.entries()) {
-      if (kept.has(index)) continue;
-      const told = (share: number) =>
-        progress((n + (0.6 * (m + share)) / tiles.length) / blocks.length);
-      kept.set(index, await decodeTile(file, model, index, told));
-    }
-    const latents = gather(file, kept, tiles, around);
-    if (!latents) continue;
-    const inside = {
-      x0: own.x0 - around.x0,
-      y0: own.y0 - around.y0,
-      x1: own.x1 - around.x0,
-      y1: own.y1 - around.y0,
-    };
-    const pixels =
-      model.facts.family === "sign"
-        ? await synthesizeSign(model, latents, inside)
-        : await synthesizeLadder(model, latents, inside, file.rate);
-    paint(rgba, box, block, pixels, format.enlarged(own));
-    progress((n + 1) / blocks.length);
+  };
+  try {
+    await Promise.all(Array.from({ length: doer.width }, paintBlocks));
+  } catch (error) {
+    next = blocks.length;
+    await tiles.check();
+    throw error;
   }
-}
-
-function gather(
-  file: Container,
-  kept: Map<number, Latents | null>,
-  tiles: number[],
-  around: Box,
-): Latents | null {
-  const h = around.y1 - around.y0;
-  const w = around.x1 - around.x0;
-  let out: Latents | null = null;
-  for (const index of tiles) {
-    const part = kept.get(index);
-    if (!part) continue;
-    const { channels } = part;
-    out ??= {
-      channels, h, w,
-      q: new Int16Array(h * w * channels),
-      offsets: file.mapped ? new Int8Array(h * w) : null,
-    };
-    const tile = format.reduced(format.tileBox(file, index));
-    const shared = format.clipped(tile, around);
-    for (let y = shared.y0; y < shared.y1; y++) {
-      const from = (y - tile.y0) * part.w + shared.x0 - tile.x0;
-      const to = (y - around.y0) * w + shared.x0 - around.x0;
-      const run = shared.x1 - shared.x0;
-      out.q.set(part.q.subarray(from * channels, (from + run) * channels), to * channels);
-      if (part.offsets) out.offsets?.set(part.offsets.subarray(from, from + run), to);
-    }
-  }
-  return out;
 }
 
 function* blocksOf(box: Box): Generator<Box> {

@@ -139,7 +139,8 @@ export function parse(data: Uint8Array): Container {
     refuse(crc32(part) !== checksum, "the file is damaged: a part's checksum does not match");
     return part;
   });
-  refuse(crc32(data.subarray(0, c.at)) !== c.u32(), "the file is damaged: its checksum does not match");
+  const sum = crc32(data.subarray(0, c.at));
+  refuse(c.u32() !== sum, "the file is damaged: its checksum does not match");
   const last = parts.slice(layers * count);
   return {
     modelId, width, height, rate, coder, tile, mapped, headerSize, fileSize,
@@ -196,6 +197,11 @@ export function clipped(box: Box, outer: Box): Box {
     x1: Math.min(box.x1, outer.x1),
     y1: Math.min(box.y1, outer.y1),
   };
+}
+
+/** As seen from the corner of another. */
+export function moved(box: Box, { x0, y0 }: Box): Box {
+  return { x0: box.x0 - x0, y0: box.y0 - y0, x1: box.x1 - x0, y1: box.y1 - y0 };
 }
 
 export function grown(box: Box, by: number): Box {

@@ -5,11 +5,11 @@
  *     const { width, height, rgba, info } = await decode(bytes);
  */
 
-import { BitcodecError } from "./errors";
 import type { Box } from "./format";
 import type { Info } from "./info";
 import type { Latents } from "./context";
-import type { Request } from "./worker";
+import { Peer } from "./peer";
+import type { Asked } from "./worker";
 
 export { BitcodecError } from "./errors";
 export type { Info } from "./info";
@@ -28,21 +28,15 @@ export interface Options {
   crop?: Box;
   /** Where the worker, ONNX Runtime and models are; the default is beside this module. */
   base?: string;
-  /** Threads, more than one only on isolated pages; the default is all cores. */
+  /** Workers at most, one a tile; the default is as many as cores, up to 4. */
   threads?: number;
   /** Is told the share that is done, 0..1. */
   progress?: (share: number) => void;
 }
 
-interface Waiting {
-  resolve: (value: never) => void;
-  reject: (error: Error) => void;
-  progress?: (share: number) => void;
-}
+const MOST_THREADS = 4; // each worker has a runtime and a model of its own
 
-const waiting = new Map<number, Waiting>();
-let worker: Worker | null = null;
-let count = 0;
+let worker: Peer | null = null;
 
 /** Decodes a file, or a part of it. BitcodecError, with a one-line message, where it cannot be. */
 export function decode(bytes: Uint8Array, options: Options = {}): Promise<Picture> {
@@ -61,38 +55,13 @@ export function latents(bytes: Uint8Array, options: Options = {}): Promise<{ lat
 
 /** Ends the worker: pictures that are not finished are given up, memory is given back. */
 export function stop(): void {
-  worker?.terminate();
+  worker?.end();
   worker = null;
-  for (const { reject } of waiting.values()) reject(new BitcodecError("stopped"));
-  waiting.clear();
 }
 
-function ask<T>(what: Request["what"], bytes: Uint8Array, options: Options): Promise<T> {
+function ask<T>(what: Asked["what"], bytes: Uint8Array, options: Options): Promise<T> {
   const base = new URL(options.base ?? ".", options.base ? location.href : import.meta.url).href;
-  const cores = self.crossOriginIsolated ? navigator.hardwareConcurrency : 1;
-  worker ??= start(base);
-  const id = ++count;
-  const threads = Math.min(options.threads ?? cores, cores, 16);
-  const request: Request = { id, bytes, base, threads, crop: options.crop, what };
-  return new Promise<T>((resolve, reject) => {
-    waiting.set(id, { resolve: resolve as never, reject, progress: options.progress });
-    worker?.postMessage(request);
-  });
-}
-
-function start(base: string): Worker {
-  const started = new Worker(`${base}worker.js`, { type: "module" });
-  started.onmessage = ({ data }) => {
-    const asked = waiting.get(data.id);
-    if (!asked) return;
-    if (data.progress !== undefined) {
-      asked.progress?.(data.progress);
-      return;
-    }
-    waiting.delete(data.id);
-    if (data.result) asked.resolve(data.result as never);
-    else asked.reject(data.known ? new BitcodecError(data.error) : new Error(data.error));
-  };
-  started.onerror = () => stop();
-  return started;
+  const threads = Math.min(options.threads ?? MOST_THREADS, navigator.hardwareConcurrency);
+  worker ??= new Peer(base);
+  return worker.ask({ what, bytes, base, threads, crop: options.crop }, options.progress);
 }

@@ -1,4 +1,4 @@
-/** A model's file: a safetensors file of graphs and tables, and sessions that are made when used. */
+/** A model's file, a safetensors file of graphs and tables; and sessions, made when first used. */
 
 import * as ort from "onnxruntime-web/wasm";
 
@@ -7,11 +7,14 @@ import { BitcodecError, refuse } from "./errors";
 export type Values = Float32Array | Uint8Array | Uint16Array | Int8Array | Int32Array;
 export type Feed = Record<string, ort.Tensor>;
 
+/** What a model's file says of it: `family`, `name`, `id`, `halo`, `coder`, `rates`. */
+export type Facts = Record<string, string>;
+
 export class Model {
   private readonly sessions = new Map<string, Promise<ort.InferenceSession>>();
 
   constructor(
-    readonly facts: Record<string, string>,
+    readonly facts: Facts,
     private readonly tensors: Map<string, Values>,
   ) {}
 
@@ -21,8 +24,8 @@ export class Model {
     return found as T;
   }
 
-  /** The first output of a graph, or all of them in order. */
-  async run(graph: string, feed: Feed): Promise<ort.Tensor[]> {
+  /** The outputs of a graph, by name. */
+  async run(graph: string, feed: Feed): Promise<Feed> {
     let session = this.sessions.get(graph);
     if (!session) {
       session = ort.InferenceSession.create(this.table<Uint8Array>(graph), {
@@ -34,9 +37,7 @@ export class Model {
       });
       this.sessions.set(graph, session);
     }
-    const ready = await session;
-    const out = await ready.run(feed);
-    return ready.outputNames.map((name) => out[name]);
+    return (await session).run(feed);
   }
 
   async release(): Promise<void> {

@@ -41,7 +41,7 @@ export async function synthesizeSign(
       x[c * h * w + at] = low === 0 ? Number(value > 0) : value;
     }
   }
-  const [features] = await model.run("features", { x: tensor(x, [1, all, h, w]) });
+  const { out: features } = await model.run("features", { x: tensor(x, [1, all, h, w]) });
   const depth = features.dims[1];
   const wide = inside.x1 - inside.x0;
   const out = new Uint8Array(256 * (inside.y1 - inside.y0) * wide * 3);
@@ -57,7 +57,7 @@ export async function synthesizeSign(
         const box = { x0: 2 * seen.x0, y0: 2 * seen.y0, x1: 2 * seen.x1, y1: 2 * seen.y1 };
         part.set(cut(plane, { x0: 0, y0: 0, x1: 2 * w, y1: 2 * h }, box, 1), c * fh * fw);
       }
-      const [pixels] = await model.run("pixels", { x: tensor(part, [1, depth, fh, fw]) });
+      const { out: pixels } = await model.run("pixels", { x: tensor(part, [1, depth, fh, fw]) });
       const found = pixels.data as Uint8Array;
       const [, , ph, pw] = pixels.dims;
       for (let y = 16 * own.y0; y < 16 * own.y1; y++) {

@@ -1,10 +1,10 @@
 /** Latents to pixels: the trunk, the block transform, the pixel path. */
 
-import { CHANNELS, stepCode, type Latents } from "./context";
+import { transformBlocks } from "./blocks";
+import { CHANNELS, STEP_MIDDLE, stepCode, type Latents } from "./context";
 import type { Box } from "./format";
-import { integers, tensor, type Feed, type Model } from "./model";
+import { integers, tensor, type Model } from "./model";
 
-const STEP_MIDDLE = 48;
 const FAR = 4; // latents that the trunk's features are needed around the pixels
 const NEAR = 2;
 const END = 2 ** 53; // of a slice that goes to the end
@@ -17,32 +17,29 @@ export async function synthesizeLadder(
   rate: number,
 ): Promise<Uint8Array> {
   const { h, w, q, offsets } = latents;
-  const [width, at8, at4] = order(model.table<Int32Array>("widths"));
+  const [width, at4, at8] = model.table<Int32Array>("widths");
   const far = around(inside, FAR, h, w);
   const near = around(inside, NEAR, h, w);
   const steps = Float64Array.from(offsets ?? [0], (m) => 2 ** (stepCode(rate, m) / 1024));
-  const trunk = await model.run("trunk", {
+  const { features: found } = await model.run("trunk", {
     companded: tensor(companded(model, q), [h * w, CHANNELS]),
     enter_bias: enterBias(model, steps, width),
     size16: integers(1, h, w, width),
   });
   const all = { x0: 0, y0: 0, x1: w, y1: h };
-  const features = cut(trunk[0].data as Uint8Array, all, far, width);
+  const features = cut(found.data as Uint8Array, all, far, width);
   const tall = near.y1 - near.y0;
   const wide = near.x1 - near.x0;
   const inner = steps.length > 1 ? cut(steps, all, near, 1) : steps;
-  const blocks = await model.run("mapped", {
-    features: tensor(cut(features, far, near, width), [tall * wide, width]),
-    latents: tensor(Float32Array.from(cut(q, all, near, CHANNELS)), [tall * wide, CHANNELS]),
-    ...gains(model, inner),
-  });
+  const latentRows = cut(q, all, near, CHANNELS);
+  const blocks = await transformBlocks(model, latentRows, cut(features, far, near, width), inner);
   const rows = near.y0 - far.y0;
   const columns = near.x0 - far.x0;
   const ends = [far.y1 - near.y1, far.x1 - near.x1].map((edge) => (edge ? -2 * edge : END));
   const [fh, fw] = [far.y1 - far.y0, far.x1 - far.x0];
-  const [pixels] = await model.run("path", {
+  const { pixels } = await model.run("path", {
     features: tensor(features, [1, fh, fw, width]),
-    blocks: tensor(blocks[0].data as Float32Array, [1, tall, wide, 4, 4, 48]),
+    blocks: tensor(blocks, [1, tall, wide, 4, 4, 48]),
     size8: integers(1, 2 * fh, 2 * fw, at8),
     size4: integers(1, 4 * tall, 4 * wide, at4),
     fours: integers(1, 4 * tall, 4 * wide, 48),
@@ -52,10 +49,6 @@ export async function synthesizeLadder(
     near8_to: integers(...ends),
   });
   return cut(pixels.data as Uint8Array, times16(near), times16(inside), 3);
-}
-
-function order([width, at4, at8]: Int32Array): number[] {
-  return [width, at8, at4];
 }
 
 function times16(box: Box): Box {
@@ -90,7 +83,9 @@ export function cut<T extends Uint8Array | Int16Array | Float32Array | Float64Ar
 
 function companded(model: Model, q: Int16Array): Uint8Array {
   const table = model.table<Uint8Array>("compander");
-  return Uint8Array.from(q, (value) => table[value & 0xffff]);
+  const out = new Uint8Array(q.length);
+  for (let i = 0; i < q.length; i++) out[i] = table[q[i] & 0xffff];
+  return out;
 }
 
 /** The first layer's bias, with the plane of the step in it. */
@@ -104,27 +99,6 @@ function enterBias(model: Model, steps: Float64Array, width: number) {
     }
   });
   return tensor(out, [steps.length, width]);
-}
-
-/** What latents are multiplied by. */
-function gains(model: Model, steps: Float64Array): Feed {
-  const terms = model.table<Float32Array>("terms");
-  const out = new Float32Array(steps.length * CHANNELS);
-  let last = 0;
-  steps.forEach((step, n) => {
-    if (n && step === last) {
-      out.copyWithin(n * CHANNELS, (n - 1) * CHANNELS, n * CHANNELS);
-      return;
-    }
-    last = step;
-    const x = Math.log(step / STEP_MIDDLE);
-    for (let c = 0; c < CHANNELS; c++) {
-      let log = 0;
-      for (let t = terms.length - CHANNELS; t >= 0; t -= CHANNELS) log = log * x + terms[t + c];
-      out[n * CHANNELS + c] = Math.exp(-log) * step;
-    }
-  });
-  return { gains: tensor(out, [steps.length, CHANNELS]) };
 }
 
 /** Grey levels of one step of a byte that the pixel path puts out. */

@@ -1,1 +1,0 @@
-var e=class extends Error{name=`BitcodecError`};function t(t,n){if(t)throw new e(n)}export{t as n,e as t};
