@@ -28,7 +28,8 @@ class Info:
         coder: "packed" or "ranged".
         tile: edge of a payload tile, in pixels.
         tiles: how many tiles.
-        lossless_tiles: those without latents, which an overlay covers.
+        lossless_tiles: those without latents, which an overlay covers; unless ``lossless`` was
+            asked for, it may have fewer shades than the picture had.
         mixed_tiles: those with latents and an overlay.
         grey: whether it decodes to one channel.
         step_map: whether the step differs from place to place.

@@ -10,7 +10,8 @@ import torch
 from PIL import Image
 
 import bitcodec
-from bitcodec.models.ladder.latent_search import LAMBDA_SCALE, search_latents
+from bitcodec.models.ladder.latent_search import search_latents
+from bitcodec.models.ladder.steps import LAMBDA_SCALE
 from bitcodec.picture.metrics import mse
 
 _SAMPLES = Path(__file__).parent.parent / "samples"

@@ -11,12 +11,14 @@ import pytest
 from PIL import Image, ImageDraw
 
 import bitcodec
+from bitcodec.codec.encode import Encoder
 from bitcodec.codec.layers import lossless, split
 from bitcodec.codec.preview import average
 from bitcodec.format import container
 from bitcodec.format.tiling import Tiling
 from bitcodec.models.base import Model
 from bitcodec.picture.images import Picture
+from bitcodec.picture.metrics import mse
 
 Draw = Callable[..., Image.Image]
 Run = Callable[..., tuple[int, str, str]]
@@ -75,7 +77,7 @@ def test_noise_stays_below() -> None:
 def test_mixed_files(model: Model, tile: int, monkeypatch: pytest.MonkeyPatch) -> None:
     rgb = mixed()
     monkeypatch.setattr("bitcodec.codec.encode.split", lambda *a: split(*a)[1:])
-    monkeypatch.setattr("bitcodec.codec.encode.min", lambda files, key: files[-1], raising=False)
+    monkeypatch.setattr(Encoder, "_cheapest", lambda self, files, price: files[1])
     data = bitcodec.encode(rgb, model=model, tile=tile)
     full = np.asarray(bitcodec.decode(data, model=model))
     np.testing.assert_array_equal(full[:, :80], rgb[:, :80])
@@ -107,7 +109,7 @@ def test_mixed_files(model: Model, tile: int, monkeypatch: pytest.MonkeyPatch) -
 def test_a_lost_tile_below_an_overlay(model: Model, monkeypatch: pytest.MonkeyPatch) -> None:
     rgb = mixed()
     monkeypatch.setattr("bitcodec.codec.encode.split", lambda *a: split(*a)[1:])
-    monkeypatch.setattr("bitcodec.codec.encode.min", lambda files, key: files[-1], raising=False)
+    monkeypatch.setattr(Encoder, "_cheapest", lambda self, files, price: files[1])
     data = bytearray(bitcodec.encode(rgb, model=model, tile=1024))
     data[container.read_header(bytes(data)).tiles[0].offset] ^= 1
     image, lost = bitcodec.decode_partial(bytes(data), model=model)
@@ -118,12 +120,54 @@ def test_a_lost_tile_below_an_overlay(model: Model, monkeypatch: pytest.MonkeyPa
 
 def test_the_smallest_file_is_taken(ladder_file: Path) -> None:
     model = bitcodec.load_model(str(ladder_file), device="cpu")
-    rgb = letters(96, 40)
+    rgb = letters(96, 40) // 128 * np.uint8(255)
     exact = bitcodec.encode(rgb, model=model, lossless=True)
     for target in ({"quality": 60}, {"size": 2 * len(exact)}):
         data = bitcodec.encode(rgb, model=model, **target)  # type: ignore[arg-type]
         assert len(data) <= len(exact) + 1
         np.testing.assert_array_equal(np.asarray(bitcodec.decode(data, model=model)), rgb)
+
+
+@pytest.mark.parametrize("quality", [20, 80])
+def test_bits_and_error_are_weighed(
+    model: Model, quality: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What is made has the least cost of all that is tried, and is no larger than exact."""
+    drawing = Image.new("RGB", (640, 320), "white")
+    for x in range(0, 600, 64):
+        ImageDraw.Draw(drawing).ellipse((x, 30, x + 90, 280), outline=(20, 40, x // 4), width=9)
+    rgb = np.array(drawing.resize((160, 80), Image.Resampling.BOX))
+    rgb[:, 112:] = noise(48, 80)
+    rate = model.rate_for_quality(quality)
+
+    def cost(data: bytes) -> float:
+        out = np.asarray(bitcodec.decode(data, model=model))
+        return 8 * len(data) + model.error_price(rate) * rgb.size / 3 * mse(out, rgb)
+
+    tried: list[bytes] = []
+    cheapest = Encoder._cheapest
+
+    def spy(self: Encoder, files: list[bytes], price: float) -> bytes:
+        tried.extend(files)
+        return cheapest(self, files, price)
+
+    monkeypatch.setattr(Encoder, "_cheapest", spy)
+    data = bitcodec.encode(rgb, model=model, quality=quality)
+    assert len(tried) >= 3
+    assert cost(data) == min(map(cost, tried))
+    assert len(data) <= len(bitcodec.encode(rgb, model=model, lossless=True))
+
+
+@pytest.mark.parametrize("quality", [1, 5, 20])
+def test_flat_borders_are_exact(ladder_file: Path, quality: int) -> None:
+    model = bitcodec.load_model(str(ladder_file), device="cpu")
+    rgb = np.full((128, 160, 3), 255, np.uint8)
+    rgb[32:96, 48:112] = noise(64, 64)
+    data = bitcodec.encode(rgb, model=model, quality=quality)
+    out = np.asarray(bitcodec.decode(data, model=model))
+    white = np.ones((128, 160), bool)
+    white[32:96, 48:112] = False
+    assert (out[white] == 255).all()
 
 
 @pytest.mark.parametrize("tile", [48, 1024])

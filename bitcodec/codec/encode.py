@@ -8,23 +8,28 @@ from __future__ import annotations
 
 import dataclasses
 import functools
+import math
 
 import numpy as np
 
-from bitcodec.codec.layers import Layers, lossless, split
+from bitcodec.codec.decode import decode
+from bitcodec.codec.layers import Layers, lossless, split, with_fewer_shades
 from bitcodec.codec.step_map import mask_offsets
 from bitcodec.errors import OptionError
-from bitcodec.format.container import Container, Header, write
+from bitcodec.format.container import Container, Header, Source, write
 from bitcodec.format.limits import allows_overlays, check_overlays, check_work
 from bitcodec.format.tiling import DEFAULT_TILE, STRIDE, Box
 from bitcodec.models.base import SEARCHING, Model
 from bitcodec.picture.alpha import encode_alpha
 from bitcodec.picture.images import Picture
+from bitcodec.picture.metrics import mse
 
 __all__ = ["DEFAULT_EFFORT", "DEFAULT_TILE", "Encoder", "encode_picture"]
 
 DEFAULT_EFFORT = 5
 _TILE_ALLOWANCE = 64  # bytes that a tile of a few pixels may have beyond its raw pixels
+_SHADES = 3.0  # over the root of an error's price: the step between shades that costs least
+_GAIN = 0.9  # what fewer shades must bring a file to, to be worth their error
 _CLOSE = 64  # the search for a rate that fits ends when it is this near
 
 
@@ -102,7 +107,9 @@ class Encoder:
 
     Payloads are never longer than the raw pixels: where the rate asked for would make them so, on
     noise at the highest qualities, a coarser one is taken. Where a picture is drawn rather than
-    photographed, or parts of it are, overlays are tried, and taken where the file gets smaller.
+    photographed, or parts of it are, overlays are tried, exact and with fewer shades, and the file
+    is taken whose bits and squared error, at the price that goes with the rate, are the least: it
+    is never larger than the one that is exact throughout.
 
     Args:
         picture: what to encode, alpha and metadata included.
@@ -157,8 +164,10 @@ class Encoder:
         if not _fits(payloads, rgb):
             header, payloads = _coarsen(rgb, header, model, self._effort, self._offsets)
         files = [self._write(header, payloads)]
-        files += [self._write_layers(header, layers) for layers in self._layers]
-        return min(files, key=len)
+        price = model.error_price(header.rate)
+        for layers in self._layers:
+            files += self._write_layers(header, layers, _SHADES / math.sqrt(price))
+        return self._cheapest(files, price) if len(files) > 1 else files[0]
 
     def encode_lossless(self) -> bytes:
         """A file of overlays alone, which decodes to the very pixels.
@@ -167,7 +176,8 @@ class Encoder:
         """
         header = self._header(self._model.rates()[-1])
         check_overlays(header)
-        return self._write_layers(header, lossless(self._picture, header.tiling, self._effort))
+        layers = lossless(self._picture, header.tiling, self._effort)
+        return self._write_layers(header, layers)[0]
 
     def _header(self, rate: int) -> Header:
         height, width = self._picture.rgb.shape[:2]
@@ -175,7 +185,10 @@ class Encoder:
         mapped = self._offsets is not None
         return Header(model.model_id, width, height, rate, model.coder, self._tile, grey, mapped)
 
-    def _write_layers(self, header: Header, layers: Layers) -> bytes:
+    def _write_layers(
+        self, header: Header, layers: Layers, step: float | None = None
+    ) -> list[bytes]:
+        """A file with these layers; with a step also one of fewer shades, if it is much smaller."""
         tiles = range(header.tiling.count)
         payloads: tuple[bytes, ...] = (b"",) * len(tiles)
         if len(layers.bare) < len(tiles):
@@ -184,7 +197,29 @@ class Encoder:
         else:
             header = dataclasses.replace(header, mapped=False)
         payloads = tuple(b"" if n in layers.bare else payloads[n] for n in tiles)
-        return self._write(header, payloads, layers.overlays)
+        files = [self._write(header, payloads, layers.overlays)]
+        if step is not None:
+            fewer = with_fewer_shades(self._picture, layers, header.tiling, self._effort, step)
+            data = self._write(header, payloads, fewer.overlays)
+            files += [data] if len(data) <= _GAIN * len(files[0]) else []
+        return files
+
+    def _cheapest(self, files: list[bytes], price: float) -> bytes:
+        """The file of the least bits plus price times squared error."""
+        picture = self._picture
+        unseen = None if picture.alpha is None else picture.alpha == 0
+        best, least = b"", math.inf
+        for data in sorted(files, key=len):
+            if 8 * len(data) >= least:
+                break
+            rgb = decode(Source.of(data), self._model).picture.rgb
+            if unseen is not None:
+                rgb[unseen] = picture.rgb[unseen]
+            error = mse(rgb, picture.rgb) * rgb.size / 3
+            cost = 8 * len(data) + price * error
+            if cost < least:
+                best, least = data, cost
+        return best
 
     def _write(
         self, header: Header, payloads: tuple[bytes, ...], overlays: tuple[bytes, ...] = ()

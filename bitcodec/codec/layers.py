@@ -8,7 +8,7 @@ their place.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from PIL import Image
@@ -18,14 +18,16 @@ from bitcodec.format.tiling import STRIDE, Tiling
 from bitcodec.picture.images import Picture
 from bitcodec.picture.invisible import fill_invisible
 from bitcodec.picture.overlay import encode_overlay
+from bitcodec.picture.shades import fewer_shades
 
-__all__ = ["Layers", "lossless", "split"]
+__all__ = ["Layers", "lossless", "split", "with_fewer_shades"]
 
 _REPEATED = 0.45  # of the pixels of a drawn square are like the one to their left
 _FLAT = 0.97
 _INSIDE, _AROUND = 0.2, 6  # one of which fewer are, with so many of its 8 neighbours drawn or flat
 _EDGE = 24  # levels between neighbours, somewhere in a drawn square
 _ENOUGH = 0.03  # of the squares are drawn; on photographs it is under 0.025
+_ENOUGH_FLAT = 0.1  # of them, or so many are flat; skies are, of up to 0.07
 _FEW_COLOURS, _FEW_GREYS = 256, 32
 # WebP's methods and qualities, at most so much for efforts 0 to 9. None is always the best; the
 # last takes ten times as long as the others.
@@ -44,12 +46,14 @@ class Layers:
 
     Attributes:
         below: uint8 (H, W, 3), what the networks code.
+        shown: bool, one for each latent: the squares that overlays cover.
         overlays: one for each tile, b"" for none.
         bare: tiles whose latents nobody needs: their overlay covers them and all their neighbours'
             cover those.
     """
 
     below: np.ndarray
+    shown: np.ndarray
     overlays: tuple[bytes, ...]
     bare: frozenset[int]
 
@@ -71,12 +75,13 @@ def split(picture: Picture, tiling: Tiling, effort: int) -> tuple[Layers, ...]:
     rgb = picture.rgb
     repeated, edges = _squares(rgb)
     drawn = edges & (repeated >= _REPEATED)
-    if drawn.mean() < _ENOUGH and not _few_colours(rgb, picture.grey):
+    shown = drawn | (repeated >= _FLAT)
+    enough = drawn.mean() >= _ENOUGH or shown.mean() >= _ENOUGH_FLAT
+    if not enough and not _few_colours(rgb, picture.grey):
         return ()
     whole = lossless(picture, tiling, effort)
-    shown = drawn | (repeated >= _FLAT)
     shown |= (repeated >= _INSIDE) & (_neighbours(shown) >= _AROUND)
-    if shown.all() or drawn.mean() < _ENOUGH:
+    if shown.all() or not enough:
         return (whole,)
     height, width = rgb.shape[:2]
     alpha = np.where(shown, 0, 255).astype(np.uint8).repeat(STRIDE, 0).repeat(STRIDE, 1)
@@ -124,10 +129,31 @@ def _few_colours(rgb: np.ndarray, grey: bool) -> bool:
     return all(Image.fromarray(part).getcolors(most) is not None for part in (rgb[:64], rgb))
 
 
+def with_fewer_shades(
+    picture: Picture, layers: Layers, tiling: Tiling, effort: int, step: float
+) -> Layers:
+    """The same with overlays that are not exact: see :func:`fewer_shades`."""
+    overlays = _overlays(picture.rgb, layers.shown, tiling, effort, step)
+    return replace(layers, overlays=overlays)
+
+
 def _layers(
     rgb: np.ndarray, below: np.ndarray, shown: np.ndarray, tiling: Tiling, effort: int
 ) -> Layers:
     """``shown`` is bool, one for each latent: what goes into overlays."""
+
+    def is_bare(index: int) -> bool:
+        around = tiling.latent_box(index).grown(tiling.tile // STRIDE).clipped(tiling.latents)
+        return bool(shown[around.within(tiling.latents)].all())
+
+    overlays = _overlays(rgb, shown, tiling, effort)
+    return Layers(below, shown, overlays, frozenset(filter(is_bare, range(tiling.count))))
+
+
+def _overlays(
+    rgb: np.ndarray, shown: np.ndarray, tiling: Tiling, effort: int, step: float | None = None
+) -> tuple[bytes, ...]:
+    """One for each tile, exact, or with shades about a step apart at edges."""
 
     def encode(index: int) -> bytes:
         box = tiling.box(index)
@@ -137,12 +163,8 @@ def _layers(
         height, width = box.shape
         kept = own.repeat(STRIDE, 0).repeat(STRIDE, 1)[:height, :width]
         pixels = rgb[box.within(tiling.picture)]
+        if step is not None:
+            pixels = fewer_shades(pixels, step, kept)
         return encode_overlay(pixels, kept, webp=_TRIED[effort])
 
-    def is_bare(index: int) -> bool:
-        around = tiling.latent_box(index).grown(tiling.tile // STRIDE).clipped(tiling.latents)
-        return bool(shown[around.within(tiling.latents)].all())
-
-    tiles = range(tiling.count)
-    overlays = tuple(side_by_side(encode, tiles))
-    return Layers(below, overlays, frozenset(filter(is_bare, tiles)))
+    return tuple(side_by_side(encode, range(tiling.count)))

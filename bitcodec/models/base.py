@@ -65,6 +65,13 @@ class Model(abc.ABC):
         """The quality of ``encode`` when the user names none."""
 
     @abc.abstractmethod
+    def error_price(self, rate: int) -> float:
+        """Bits that a squared error of 1 at a pixel, mean of its channels, is worth at a rate.
+
+        That is the slope of the curve of bits over error on photographs.
+        """
+
+    @abc.abstractmethod
     def rates(self) -> range:
         """All legal rates, from the smallest file to the largest."""
 

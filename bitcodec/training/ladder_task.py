@@ -22,11 +22,10 @@ import torch
 from torch import Tensor, nn
 
 from bitcodec.errors import TrainingError
-from bitcodec.models.ladder.latent_search import LAMBDA_SCALE
 from bitcodec.models.ladder.likelihood import bits
 from bitcodec.models.ladder.model import LadderModel
 from bitcodec.models.ladder.rdoq import cheapest_levels
-from bitcodec.models.ladder.steps import code_of_step
+from bitcodec.models.ladder.steps import LAMBDA_SCALE, code_of_step
 from bitcodec.models.ladder.trainable import LadderFloatModel
 from bitcodec.models.torch_model import TorchModel
 from bitcodec.training.config import TrainConfig

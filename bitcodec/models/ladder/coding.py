@@ -19,9 +19,11 @@ from bitcodec.models.ladder.latent_coder import LatentCoder
 from bitcodec.models.ladder.step_map import codes_in
 from bitcodec.models.ladder.steps import (
     HIGHEST_STEP,
+    LAMBDA_SCALE,
     LOWEST_STEP,
     code_of_quality,
     code_of_step,
+    step_of_code,
 )
 
 SEARCH_ROUNDS = {7: 1, 8: 2, 9: 5}  #: gradient steps of the high efforts
@@ -77,6 +79,10 @@ class LadderCoding(Model, abc.ABC):
     def default_quality(self) -> int:
         """About 0.55 bits per pixel on photographs."""
         return 45
+
+    def error_price(self, rate: int) -> float:
+        """What the networks were trained for."""
+        return LAMBDA_SCALE / step_of_code(rate) ** 2
 
     def rates(self) -> range:
         """Step codes, from the largest step to the smallest."""

@@ -18,7 +18,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-LAMBDA_SCALE = 24.0  #: lam is this over step**2; training takes it from here
+from bitcodec.models.ladder.steps import LAMBDA_SCALE
 
 
 def search_latents(

@@ -9,6 +9,7 @@ import numpy as np
 STEP_CODES = 1024  #: step codes an octave: step = 2 ** (code / 1024)
 STEP_MIDDLE = 48.0  #: the step at which the step input of the networks is 0
 LOWEST_STEP, HIGHEST_STEP = 2.0, 512.0
+LAMBDA_SCALE = 24.0  #: bits for a squared error of 1 at a pixel are this over step**2
 _QUALITY_STEPS = (256.0, 4.0)  #: steps of quality 1 and 100
 
 

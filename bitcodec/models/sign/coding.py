@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import abc
+import math
 from typing import ClassVar
 
 import numpy as np
@@ -42,6 +43,10 @@ class SignCoding(Model, abc.ABC):
     def default_quality(self) -> int:
         """All channels."""
         return 100
+
+    def error_price(self, rate: int) -> float:
+        """Measured on photographs: 0.0002 at 0.1 bits a pixel, 0.007 at 0.66."""
+        return 0.015 * math.pow(rate / STRIDE**2, 1.8)
 
     def rates(self) -> range:
         """1..M channels."""
