@@ -65,8 +65,11 @@ class Tiles:
             if part is None:
                 continue
             if out is None:
-                out = np.zeros((part.shape[0], *box.shape), part.dtype)
+                # channels fastest in memory, as a tile has them
+                out = np.zeros((*box.shape, len(part)), part.dtype).transpose(2, 0, 1)
             tile = self.tiling.latent_box(index)
+            if tile == box:
+                return part
             shared = tile.clipped(box)
             to, of = shared.within(box), shared.within(tile)
             out[:, to[0], to[1]] = part[:, of[0], of[1]]

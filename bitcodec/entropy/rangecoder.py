@@ -11,9 +11,8 @@ import numpy as np
 
 from bitcodec.errors import ContainerError
 
-_UNIT = 1.0 / 65536
+UNIT = 1.0 / 65536  #: of probabilities
 _MODEL = constriction.stream.model.Bernoulli(perfect=False)
-_HALF = 32768
 
 
 class DecisionEncoder:
@@ -26,16 +25,15 @@ class DecisionEncoder:
         """Code an array of decisions.
 
         Args:
-            decisions: bool or 0/1, any shape, taken in C order.
-            probability: integers 1..65535, same shape: P(1) in units of 2**-16.
+            decisions: bool or 0/1, (n,).
+            probability: P(1), float64 (n,), whole multiples of 2**-16 in 0..1, both excluded.
         """
-        if decisions.size:
-            p = probability.ravel().astype(np.float64) * _UNIT
-            self._coder.encode(decisions.ravel().astype(np.int32), _MODEL, p)
+        if len(decisions):
+            self._coder.encode(decisions.astype(np.int32), _MODEL, probability)
 
     def put_even(self, decisions: np.ndarray) -> None:
         """Code decisions that are as likely 0 as 1."""
-        self.put(decisions, np.full(decisions.shape, _HALF))
+        self.put(decisions, np.full(len(decisions), 0.5))
 
     def payload(self) -> bytes:
         """All that was put, as little-endian 32-bit words."""
@@ -53,24 +51,23 @@ class DecisionDecoder:
         self._coder = constriction.stream.queue.RangeDecoder(words)
 
     def get(self, probability: np.ndarray) -> np.ndarray:
-        """Decisions with these probabilities of 1 (integers 1..65535), bool, same shape.
+        """Decisions with these probabilities of 1, as :meth:`DecisionEncoder.put` has them: bool.
 
         ContainerError if the payload is not one that an encoder could have made.
         """
-        if not probability.size:
-            return np.zeros(probability.shape, bool)
-        p = probability.ravel().astype(np.float64) * _UNIT
+        if not len(probability):
+            return np.zeros(0, bool)
         try:
-            out = self._coder.decode(_MODEL, p)
+            out = self._coder.decode(_MODEL, probability)
         except BaseException as error:  # a Rust panic is no Exception
             if isinstance(error, (KeyboardInterrupt, SystemExit, MemoryError)):
                 raise
             raise ContainerError("the payload cannot be decoded") from None
-        return np.asarray(out).astype(bool).reshape(probability.shape)
+        return np.asarray(out).astype(bool)
 
     def get_even(self, count: int) -> np.ndarray:
         """``count`` equally likely decisions."""
-        return self.get(np.full(count, _HALF))
+        return self.get(np.full(count, 0.5))
 
     def finish(self) -> None:
         """ContainerError unless the payload is used up."""

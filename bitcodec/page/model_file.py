@@ -49,5 +49,5 @@ def _ladder(model: OnnxLadder) -> dict[str, np.ndarray]:
         out[f"embedding{g}"] = np.frombuffer(embedding_graph(context, g), np.uint8)
         out[f"pos{g}"] = context.tensors[f"pos{g}"]
         out[f"eighths{g}"] = context.eighths(g).astype(np.int32)
-        out[f"companded{g}"] = context.companded(g)
+        out[f"companded{g}"] = context.companded[g]
     return out | model.synthesis_parts()

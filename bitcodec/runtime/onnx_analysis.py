@@ -104,10 +104,10 @@ class OnnxAnalysis:
             h = b.block(h, f"fa.{n + 1}", size16)
         last = f"fa.{self.config.blocks + 1}."
         features = b.quantize_rows(h, b.table[last + "in"])
-        more = b.dense(features, self.of.array(last + "weight")[:, :, 0, 0])
+        bias = self.of.array(last + "bias")
+        more = b.dense(features, self.of.array(last + "weight")[:, :, 0, 0], bias)
         y = g.node("Mul", y0, g.input("gains", "float32", ["m", CHANNELS]))
-        y = g.node("Add", g.node("Add", y, more), g.constant(self.of.array(last + "bias")))
-        g.output(y, "y", "float32", ["n", CHANNELS])
+        g.output(g.node("Add", y, more), "y", "float32", ["n", CHANNELS])
         return g.serialize()
 
     def _down(self, g: Graph, b: Builder) -> str:

@@ -65,14 +65,14 @@ class OnnxBlocks:
             feed |= {"latents": rows.astype(np.float32), "gains": gains, "kernels": self.kernels}
             found: np.ndarray = self._mapped.run(feed)[0]
             return found
-        gain = self._gain(steps[0])
-        clipped = rows.clip(-BYTE, BYTE)
-        feed["bytes"] = (clipped + 128).astype(np.uint8)
+        gain, large = self._gain(steps[0]), large_channels(rows)
+        clipped = rows[:, large].clip(-BYTE, BYTE)
+        feed["bytes"] = low_bytes(rows)
+        feed["bytes"][:, large] = low_bytes(clipped)
         blocks: np.ndarray = self._block.run(feed | self._of_step(steps[0, 0], gain))[0]
-        which = np.flatnonzero((rows != clipped).any(0))
-        if len(which):
-            rest = (rows - clipped)[:, which].astype(np.float32)
-            blocks += rest @ (gain.T[which] * self.kernels[which])
+        rest = rows[:, large] - clipped
+        where = np.flatnonzero(rest.any(1))
+        blocks[where] += rest[where].astype(np.float32) @ (gain.T[large] * self.kernels[large])
         return blocks
 
     def _of_step(self, step: float, gain: np.ndarray) -> dict[str, np.ndarray]:
@@ -162,12 +162,21 @@ class OnnxBlocks:
         g = Graph()
         kernels = g.input("kernels", "float32", [CHANNELS, _PIXELS])
         features = Value(g.input("features", "uint8", ["n", self.width]), self.features)
-        more = Builder(g, self.of, {}).dense(features, self._weight)
-        more = g.node("Add", more, g.constant(self._bias))
+        more = Builder(g, self.of, {}).dense(features, self._weight, self._bias)
         q = g.input("latents", "float32", ["n", CHANNELS])
         y = g.node("Mul", g.node("Add", q, more), g.input("gains", "float32", ["n", CHANNELS]))
         g.output(g.node("MatMul", y, kernels), "blocks", "float32", ["n", _PIXELS])
         return g.serialize()
+
+
+def large_channels(rows: np.ndarray) -> np.ndarray:
+    """Channels of latents, int16 (n, 768), with any that bytes do not hold."""
+    return np.flatnonzero((rows.max(0) > BYTE) | (rows.min(0) < -BYTE))
+
+
+def low_bytes(latents: np.ndarray) -> np.ndarray:
+    """128 + latents of -128..127, int16: uint8."""
+    return np.asarray(latents.astype(np.uint8) ^ np.uint8(128))
 
 
 def _as_bytes(g: Graph, matrix: str) -> tuple[str, str, str]:

@@ -54,10 +54,11 @@ class Graph:
     """A graph under construction; values are known by their names."""
 
     def __init__(self) -> None:
-        self._nodes: list[bytes] = []
+        self._nodes: list[tuple[tuple[str, ...], str, bytes]] = []
         self._constants: dict[tuple[str, tuple[int, ...], bytes], str] = {}
         self._inputs: list[bytes] = []
         self._outputs: list[bytes] = []
+        self._given: dict[str, str] = {}  # names of values that are given out
         self._count = 0
 
     def _name(self) -> str:
@@ -79,23 +80,23 @@ class Graph:
     def node(self, operator: str, *inputs: str, domain: str = "", **attributes: Attribute) -> str:
         """An operator with one output."""
         out = self._name()
-        self._nodes.append(
-            b"".join(_field(1, name) for name in inputs)
-            + _field(2, out)
-            + _field(4, operator)
-            + b"".join(_field(5, _attribute(*item)) for item in attributes.items())
-            + _field(7, domain)
-        )
+        settings = b"".join(_field(5, _attribute(*item)) for item in attributes.items())
+        what = _field(4, operator) + settings + _field(7, domain)
+        self._nodes.append((inputs, out, what))
         return out
 
     def output(self, value: str, name: str, kind: str, shape: Sequence[int | str]) -> None:
-        """Give a value out under a name."""
-        self._nodes.append(_field(1, value) + _field(2, name) + _field(4, "Identity"))
+        """Give what a node puts out a name, once."""
+        self._given[value] = name
         self._outputs.append(_value(name, kind, shape))
 
     def serialize(self) -> bytes:
         """The model, as in a ``.onnx`` file."""
-        parts = [_field(1, node) for node in self._nodes] + [_field(2, "bitcodec")]
+        parts = [_field(2, "bitcodec")]
+        for inputs, out, what in self._nodes:
+            names = [_field(1, self._given.get(name, name)) for name in inputs]
+            node = b"".join(names) + _field(2, self._given.get(out, out)) + what
+            parts.append(_field(1, node))
         for (kind, shape, data), name in self._constants.items():
             dims = b"".join(_field(1, d) for d in shape)
             tensor = dims + _field(2, _TYPES[kind]) + _field(8, name) + _field(9, data)

@@ -87,12 +87,13 @@ class Builder:
         scaled = self.graph.node("Mul", x, self.graph.constant(1 / how.channels))
         return Value(self.graph.node("QuantizeLinear", scaled, *self._how(how)), how)
 
-    def dense(self, x: Value, weight: np.ndarray) -> str:
-        """Bytes (n, I) times weights (O, I), in float32: (n, O); no bias."""
+    def dense(self, x: Value, weight: np.ndarray, bias: np.ndarray | None = None) -> str:
+        """Bytes (n, I) times weights (O, I), plus a bias (O,), in float32: (n, O)."""
         matrix, scale = byte_matrix(x.how.units[:, None] * weight.T)
         c, some = self.graph.constant, self.graph.constant(1.0)
         values, zero = weights(self.graph, matrix, self.unsigned)
-        inputs = x.name, values, some, c(scale), c(np.uint8(x.how.zero)), zero
+        inputs = [x.name, values, some, c(scale), c(np.uint8(x.how.zero)), zero]
+        inputs += [] if bias is None else [c(bias)]
         return self.graph.node("MatMulIntegerToFloat", *inputs, domain=MICROSOFT)
 
     def block(self, x: str, name: str, size: str, *, relu: bool = False) -> str:
@@ -116,8 +117,7 @@ class Builder:
             wide = g.node("BiasGelu", wide, g.constant(bias), domain=MICROSOFT)
             hidden = self.quantize(wide, self.table[name + ".a"])
         weight, bias = self.of.array(name + ".b.weight"), self.of.array(name + ".b.bias")
-        more = self.dense(hidden, weight[:, :, 0, 0])
-        return g.node("Add", x, g.node("Add", more, g.constant(bias)))
+        return g.node("Add", x, self.dense(hidden, weight[:, :, 0, 0], bias))
 
     def rearrange(self, x: str, shape: list[int], order: list[int], size: str) -> str:
         """Reshape (0 keeps a size), transpose, and reshape to a size that is fed."""

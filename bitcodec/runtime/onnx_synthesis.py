@@ -15,7 +15,7 @@ from bitcodec.models.ladder.config import LadderConfig
 from bitcodec.models.ladder.quantized import Quantizer
 from bitcodec.models.ladder.steps import STEP_MIDDLE, steps_of_codes
 from bitcodec.models.layers.halo import NO_HALO, Halo, crop_halo
-from bitcodec.runtime.onnx_blocks import OnnxBlocks
+from bitcodec.runtime.onnx_blocks import OnnxBlocks, large_channels, low_bytes
 from bitcodec.runtime.onnx_file import Graph
 from bitcodec.runtime.onnx_layers import Builder, Order, Value, shuffled
 from bitcodec.runtime.onnx_session import LazySession
@@ -51,7 +51,7 @@ class OnnxSynthesis:
         steps = steps_of_codes(codes)
         q = np.ascontiguousarray(latents.transpose(1, 2, 0))
         feed = {
-            "companded": self._compander.take(q.view(np.uint16)).reshape(-1, CHANNELS),
+            "companded": self._companded(q),
             "enter_bias": self._enter_bias(steps),
             "size16": np.array([1, *q.shape[:2], self.config.width]),
         }
@@ -76,6 +76,15 @@ class OnnxSynthesis:
         }
         out: np.ndarray = self._path.run(feed)[0]
         return np.ascontiguousarray(_cropped(out, near))
+
+    def _companded(self, q: np.ndarray) -> np.ndarray:
+        """What the trunk reads of latents, int16 (h, w, 768): uint8 (h w, 768)."""
+        table = np.concatenate((self._compander[-128:], self._compander[:128])).tobytes()
+        rows, out = q.reshape(-1, CHANNELS), bytearray(low_bytes(q)).translate(table)
+        companded = np.frombuffer(out, np.uint8).reshape(rows.shape)
+        large = large_channels(rows)
+        companded[:, large] = self._compander.take(rows[:, large].view(np.uint16))
+        return companded
 
     def parts(self) -> dict[str, np.ndarray]:
         """What a program needs that runs the graphs itself; the graphs are bytes."""

@@ -8,6 +8,7 @@ each group is predicted from everything coarser.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -83,6 +84,13 @@ def pass_of(passes: int, i: Any, j: Any) -> Any:
 def pass_map(passes: int, h: int, w: int) -> np.ndarray:
     """:func:`pass_of` every position: int64 (h, w) in 0..passes-1."""
     return np.asarray(pass_of(passes, *np.indices((h, w))))
+
+
+@lru_cache(32)
+def positions(passes: int, h: int, w: int) -> tuple[np.ndarray, ...]:
+    """The positions of each pass, in raster order: int64, up to (h w,)."""
+    which = pass_map(passes, h, w).ravel()
+    return tuple(np.flatnonzero(which == p) for p in range(passes))
 
 
 def colour_of_channels() -> np.ndarray:

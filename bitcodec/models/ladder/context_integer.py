@@ -18,7 +18,7 @@ from typing import Protocol
 import numpy as np
 
 from bitcodec.errors import WeightsError
-from bitcodec.models.ladder.channels import CHANNELS, GROUPS, pass_map
+from bitcodec.models.ladder.channels import CHANNELS, GROUPS, positions
 from bitcodec.models.ladder.plane import ZERO, Plane
 from bitcodec.models.ladder.probability_tables import COMPAND_SIZE, UNARY
 from bitcodec.models.layers import fixed_point as fx
@@ -97,6 +97,10 @@ class IntegerContext:
     Args:
         tensors: by their names in a weights file, without ``context.``; see FORMAT.md.
 
+    Attributes:
+        companded: for each group 128 + round(16 asinh(q)) within its limit, for q + 2047 =
+            0..4094: uint8.
+
     Raises:
         WeightsError: one is missing, or is not of its type and shape.
     """
@@ -116,10 +120,13 @@ class IntegerContext:
         self.most = self._get("most", np.int32, (len(GROUPS),))
         self.shift = self._get("shift", np.int32, (len(GROUPS),))
         self._compand = self._get("compand", np.uint8, (COMPAND_SIZE,)).astype(np.int16)
+        self.companded = [self._within(int(most)) for most in self.most]
+        self._pos: list[np.ndarray] = []
         self.emb: list[Layer] = []
         self.heads: list[dict[str, Layer]] = []
         for g, group in enumerate(GROUPS):
-            self._get(f"pos{g}", np.int32, (group.passes, s))
+            pos = self._get(f"pos{g}", np.int32, (group.passes, s))
+            self._pos.append(pos.astype(np.float32))
             k = kernel_size(g)
             self.emb.append(self._layer(f"emb.{g}", (s, group.size, k, k)))
             shapes = {
@@ -157,6 +164,10 @@ class IntegerContext:
         if not name.startswith("emb"):
             bias = self._get(f"{name}.bias", np.int32, out)
         return Layer(weight, bias, self._get(f"{name}.scale", np.float32, out))
+
+    def _within(self, most: int) -> np.ndarray:
+        size = np.minimum(self._compand, most)
+        return (ZERO + np.concatenate((-size[:0:-1], size))).astype(np.uint8)
 
     def check(self) -> None:
         """WeightsError unless all sums are exact on every processor and the tables are sane."""
@@ -218,11 +229,6 @@ class IntegerContext:
         most = fx.CENTRE_MAX
         return np.asarray(self._centre[codes.clip(-most, most) + most])
 
-    def companded(self, group: int) -> np.ndarray:
-        """128 + round(16 asinh(q)) within a group's limit, for q + 2047 = 0..4094: uint8."""
-        size = np.minimum(self._compand, int(self.most[group]))
-        return (ZERO + np.concatenate((-size[:0:-1], size))).astype(np.uint8)
-
     def run_passes(
         self,
         kernels: ContextKernels,
@@ -246,27 +252,25 @@ class IntegerContext:
         h, w = shape
         state = np.empty((h, w, self.state), np.float32)
         state[:] = self.start(step_code)
+        seen = np.empty_like(state)
         q = np.zeros((h * w, CHANNELS), np.int16)
         for g, group in enumerate(GROUPS[:groups]):
-            which = pass_map(group.passes, h, w).ravel()
-            compand = self.companded(g)
             plane = Plane(h, w, group.size, kernel_size(g))
-            pos = self.tensors[f"pos{g}"].astype(np.float32)
-            for p in range(group.passes):
-                indices = np.flatnonzero(which == p)
-                if not len(indices):
+            for p, at in enumerate(positions(group.passes, h, w)):
+                if not len(at):
                     continue
-                seen = state + pos[p]
+                np.add(state, self._pos[g][p], out=seen)
                 if p:
                     _add(plane, seen, kernels, g)
-                some = indices if group.passes > 1 else None
-                where, values = coder(g, indices, *kernels.head(g, seen, some))
+                some = at if group.passes > 1 else None
+                where, values = coder(g, at, *kernels.head(g, seen, some))
                 if len(where):
-                    at, channel = np.divmod(where, group.size)
-                    at = indices[at]
-                    q[at, group.start + channel] = values
-                    last = COMPAND_SIZE - 1
-                    plane.put(at, channel, compand.take(values.clip(-last, last) + last))
+                    levels = np.zeros((len(at), group.size), np.int16)
+                    levels.ravel()[where] = values
+                    rows = slice(None) if some is None else some
+                    q[rows, group.start : group.stop] = levels
+                    compand = self.companded[g].take(values + COMPAND_SIZE - 1, mode="clip")
+                    plane.put(some, where, compand)
             if g + 1 < groups:
                 _add(plane, state, kernels, g)
         return np.asarray(q.reshape(h, w, CHANNELS).transpose(2, 0, 1))
@@ -275,10 +279,8 @@ class IntegerContext:
 def _add(plane: Plane, state: np.ndarray, kernels: ContextKernels, group: int) -> None:
     """Add to states (h, w, S) what latents around them give; zeros add nothing."""
     where = plane.around()
-    if len(where):
-        more = kernels.embed(group, plane.patches(where))
-        flat = state.reshape(-1, state.shape[2])
-        if len(where) == len(flat):
-            flat += more
-        else:
-            flat[where] += more
+    flat = state.reshape(-1, state.shape[2])
+    if where is None:
+        flat += kernels.embed(group, plane.patches(None))
+    elif len(where):
+        flat[where] += kernels.embed(group, plane.patches(where))

@@ -21,34 +21,57 @@ class Plane:
     """
 
     def __init__(self, h: int, w: int, channels: int, edge: int) -> None:
-        self.shape, self.edge, self.radius = (h, w), edge, edge // 2
-        self.wide = w + 2 * self.radius
-        tall = h + 2 * self.radius
-        self.values = np.full((tall * self.wide, channels), ZERO, np.uint8)
-        self.marked = np.zeros((tall, self.wide), bool)
+        self.shape, self.edge = (h, w), edge
+        radius = edge // 2
+        tall, self.wide = h + 2 * radius, w + 2 * radius
+        self.values = np.full((tall, self.wide, channels), ZERO, np.uint8)
+        self._marked = np.zeros((tall, self.wide), bool)
+        inner = slice(radius, radius + h), slice(radius, radius + w)
+        self._inner, self._inner_marked = self.values[inner], self._marked[inner]
 
-    def put(self, at: np.ndarray, channels: np.ndarray, values: np.ndarray) -> None:
-        """Set latents, by position in raster order and channel, to bytes."""
-        i, j = np.divmod(at, self.shape[1])
-        at = (i + self.radius) * self.wide + j + self.radius
-        self.values[at, channels] = values
-        self.marked.ravel()[at] = True
+    def put(self, at: np.ndarray | None, where: np.ndarray, values: np.ndarray) -> None:
+        """Set some of the latents at positions.
 
-    def around(self) -> np.ndarray:
-        """Positions, in raster order, whose patches are not all zeros; all where most are not."""
+        Args:
+            at: the positions (n,), in raster order; None for all.
+            where: which, (k,), of (n, C), flattened.
+            values: bytes (k,).
+        """
+        h, w, channels = self._inner.shape
+        count = h * w if at is None else len(at)
+        block = np.full((count, channels), ZERO, np.uint8)
+        block.ravel()[where] = values
+        marked = np.zeros(count, bool)
+        marked[where // channels if len(where) < count else slice(None)] = True
+        if at is None:
+            self._inner[:] = block.reshape(h, w, channels)
+            self._inner_marked[:] = marked.reshape(h, w)
+        else:
+            i, j = np.divmod(at, w)
+            self._inner[i, j], self._inner_marked[i, j] = block, marked
+
+    def around(self) -> np.ndarray | None:
+        """Positions, in raster order, whose patches may not be all zeros; None for all."""
         h, w = self.shape
         rows = np.zeros((h, self.wide), bool)
         for y in range(self.edge):
-            rows |= self.marked[y : y + h]
+            rows |= self._marked[y : y + h]
         out = np.zeros((h, w), bool)
         for x in range(self.edge):
             out |= rows[:, x : x + w]
         where = np.flatnonzero(out)
-        return np.arange(h * w) if len(where) > _SPARSE * h * w else where
+        return None if len(where) > _SPARSE * h * w else where
 
-    def patches(self, where: np.ndarray) -> np.ndarray:
-        """What is around positions: uint8 (n, k k C)."""
-        i, j = np.divmod(where, self.shape[1])
-        window = (np.arange(self.edge)[:, None] * self.wide + np.arange(self.edge)).ravel()
+    def patches(self, where: np.ndarray | None) -> np.ndarray:
+        """What is around positions, None for all: uint8 (n, k k C)."""
+        (h, w), edge = self.shape, self.edge
+        size = edge * self.values.shape[2]
+        if where is None:
+            steps = *self.values.strides[:2], *self.values.strides[::2]
+            windows = np.ndarray((h, w, edge, size), np.uint8, self.values, 0, steps)
+            return np.asarray(windows.reshape(h * w, -1))
+        i, j = np.divmod(where, w)
+        window = (np.arange(edge)[:, None] * self.wide + np.arange(edge)).ravel()
         rows = ((i * self.wide + j)[:, None] + window).ravel()
-        return np.asarray(self.values.take(rows, 0).reshape(len(where), -1))
+        found = self.values.reshape(-1, self.values.shape[2]).take(rows, 0)
+        return np.asarray(found.reshape(len(where), -1))

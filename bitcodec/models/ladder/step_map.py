@@ -11,7 +11,7 @@ from collections.abc import Callable
 
 import numpy as np
 
-from bitcodec.entropy.rangecoder import DecisionDecoder, DecisionEncoder
+from bitcodec.entropy.rangecoder import UNIT, DecisionDecoder, DecisionEncoder
 from bitcodec.errors import ContainerError
 from bitcodec.models.base import LARGEST_OFFSET
 from bitcodec.models.ladder.channels import CHANNELS
@@ -57,9 +57,9 @@ class _Counts:
         self._all: dict[tuple[bool, int], int] = {}
 
     def probability(self, kind: tuple[bool, int]) -> np.ndarray:
-        """Of a 1, in units of 2**-16: (1,)."""
+        """Of a 1, a whole multiple of 2**-16: float64 (1,)."""
         ones, count = self._ones.get(kind, 0), self._all.get(kind, 0)
-        return np.array([(2 * ones + 1) * 32768 // (count + 1)])
+        return np.array([(2 * ones + 1) * 32768 // (count + 1) * UNIT])
 
     def note(self, kind: tuple[bool, int], decision: bool) -> None:
         """Learn from a decision."""
