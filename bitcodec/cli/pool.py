@@ -78,6 +78,10 @@ def _stop(pool: ProcessPoolExecutor) -> None:
     """End the workers at once. They write no files, so there is nothing to clean up."""
     for process in list((pool._processes or {}).values()):
         process.terminate()
+    # One that was sending a result has left a part of it in the pipe. The pool waits for the rest
+    # as long as any process could write it, this one too.
+    if pool._result_queue is not None:
+        pool._result_queue._writer.close()  # type: ignore[attr-defined]
     pool.shutdown(wait=True, cancel_futures=True)
 
 

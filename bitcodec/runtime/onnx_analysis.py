@@ -6,12 +6,7 @@ import functools
 
 import numpy as np
 
-from bitcodec.models.ladder.activations import (
-    BYTE,
-    Activation,
-    analysis_activations,
-    down_sections,
-)
+from bitcodec.models.ladder.activations import Activation, analysis_activations, down_sections
 from bitcodec.models.ladder.channels import CHANNELS
 from bitcodec.models.ladder.config import LadderConfig
 from bitcodec.models.ladder.quantized import Quantizer, split_matrix
@@ -44,13 +39,11 @@ class OnnxAnalysis:
         tall, wide = (edge // 16 for edge in rgb.shape[:2])
         rows = rgb.reshape(tall, 16, wide, 48).transpose(0, 2, 1, 3).reshape(-1, 768)
         y0: np.ndarray = self._first.run({"rows": rows, "steps": steps.astype(np.float32)})[0]
-        unit = self._table["fa.0.in"].unit
-        companded = np.rint(np.arcsinh(y0) * np.float32(1 / unit))
         at4, at8 = self.config.pixels
         feed = {
             "y0": y0,
             "gains": np.exp(self.of.log_gain(steps[:, 0])),
-            "companded": (companded.clip(-BYTE, BYTE) + 128).astype(np.uint8),
+            "companded": np.arcsinh(y0),
             "enter_bias": self._enter_bias(steps),
             "pixels": rgb.reshape(4 * tall, 4, 4 * wide, 4, 3),
             "fours": np.array([1, 4 * tall, 4 * wide, 48]),
@@ -95,7 +88,7 @@ class OnnxAnalysis:
         b = Builder(g, self.of, self._table)
         width = self.config.width
         y0 = g.input("y0", "float32", ["n", CHANNELS])
-        x = Value(g.input("companded", "uint8", ["n", CHANNELS]), b.table["fa.0.in"])
+        x = b.quantize(g.input("companded", "float32", ["n", CHANNELS]), b.table["fa.0.in"])
         h = b.dense(x, self.of.array("fa.0.weight")[:, :-1, 0, 0])
         h = g.node("Add", h, g.input("enter_bias", "float32", ["m", width]))
         h = g.node("Add", h, self._down(g, b))

@@ -83,7 +83,9 @@ class LatentCoder:
     ) -> tuple[bytes, np.ndarray, float]:
         """The same, and the loss in bits by latents that were skipped."""
         flat = np.ascontiguousarray(y[:CHANNELS].reshape(CHANNELS, -1).T)
-        flat = np.nan_to_num(flat).clip(-LARGEST, LARGEST)
+        flat = flat.clip(-LARGEST, LARGEST)
+        if np.isnan(flat.max()):  # which takes long
+            flat = np.nan_to_num(flat)
         out = DecisionEncoder()
         offsets = y[CHANNELS].astype(np.int16) if len(y) > CHANNELS else None
         if offsets is not None:
@@ -99,11 +101,13 @@ class LatentCoder:
             part = flat[:, GROUPS[group].start : GROUPS[group].stop]
             part = part if len(part) == len(indices) else part[indices]
             where, m, row = self._ask(group, centre, scale, zero_skip)
-            some = part.ravel() if where is None else part.ravel().take(where)
+            rest = part.flatten()
+            some = rest if where is None else rest.take(where)
             q = self.rdoq(some, m, row, rdoq_weight)
             self._put(out, q, m, row)
             if where is not None:
-                lost += _loss(part, rdoq_weight) - _loss(some, rdoq_weight)
+                rest[where] = 0
+                lost += _loss(rest, rdoq_weight)
             return _not_zero(where, q)
 
         shape = y.shape[1], y.shape[2]
@@ -195,10 +199,13 @@ class LatentCoder:
         self, q: np.ndarray, y: np.ndarray, m: np.ndarray, row: np.ndarray, rdoq_weight: float
     ) -> np.ndarray:
         offset = q - m
-        inside = np.clip(offset, -self.largest_offset, self.largest_offset)
-        beyond = 2 * np.log2(1.0 + np.abs(offset - inside))
+        inside = offset.clip(-self.largest_offset, self.largest_offset)
         index = row * self.cost.shape[1] + (inside + self.largest_offset)
-        return np.asarray(self.cost.ravel().take(index) + beyond + rdoq_weight * np.square(y - q))
+        price = self.cost.ravel().take(index) + rdoq_weight * np.square(y - q)
+        far = offset != inside
+        if far.any():
+            price[far] += 2 * np.log2(1.0 + np.abs(offset - inside)[far])
+        return np.asarray(price)
 
     def _put(self, out: DecisionEncoder, q: np.ndarray, m: np.ndarray, row: np.ndarray) -> None:
         differs = q != m
@@ -254,9 +261,9 @@ def _not_zero(where: np.ndarray | None, q: np.ndarray) -> tuple[np.ndarray, np.n
 
 
 def _loss(y: np.ndarray, rdoq_weight: float) -> float:
-    """An upper bound of the bits that are lost by making skippable latents 0."""
+    """An upper bound of the bits that are lost by making latents 0."""
     large = np.abs(y)
-    large = large[large > 0.5]
+    large = large[large > 0.5 + _ESCAPE / (2 * rdoq_weight)]  # others gain less than that
     near = np.floor(large + 0.5)
     gain = rdoq_weight * (np.square(large) - np.square(large - near)) - _ESCAPE
     return float(gain.clip(0).sum())
