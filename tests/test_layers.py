@@ -141,8 +141,9 @@ def test_bits_and_error_are_weighed(
     rate = model.rate_for_quality(quality)
 
     def cost(data: bytes) -> float:
-        out = np.asarray(bitcodec.decode(data, model=model))
-        return 8 * len(data) + model.error_price(rate) * rgb.size / 3 * mse(out, rgb)
+        error = mse(np.asarray(bitcodec.decode(data, model=model)), rgb)
+        exact = 8 * 48 if error else 0
+        return 8 * len(data) + model.error_price(rate) * rgb.size / 3 * error + exact
 
     tried: list[bytes] = []
     cheapest = Encoder._cheapest
@@ -168,6 +169,17 @@ def test_flat_borders_are_exact(ladder_file: Path, quality: int) -> None:
     white = np.ones((128, 160), bool)
     white[32:96, 48:112] = False
     assert (out[white] == 255).all()
+
+
+@pytest.mark.parametrize("size", [(3, 5), (16, 16), (64, 64), (90, 40)])
+@pytest.mark.parametrize("colour", [(255, 255, 255), (0, 255, 0), (115, 0, 230)])
+def test_flat_pictures_are_exact(
+    model: Model, size: tuple[int, int], colour: tuple[int, int, int]
+) -> None:
+    rgb = np.full((*size, 3), colour, np.uint8)
+    for quality in (1, 20, 100):
+        out = bitcodec.decode(bitcodec.encode(rgb, model=model, quality=quality), model=model)
+        assert set(out.convert("RGB").get_flattened_data()) == {colour}
 
 
 @pytest.mark.parametrize("tile", [48, 1024])

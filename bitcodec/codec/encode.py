@@ -30,6 +30,7 @@ DEFAULT_EFFORT = 5
 _TILE_ALLOWANCE = 64  # bytes that a tile of a few pixels may have beyond its raw pixels
 _SHADES = 3.0  # over the root of an error's price: the step between shades that costs least
 _GAIN = 0.9  # what fewer shades must bring a file to, to be worth their error
+_EXACT = 48  # bytes that being exact is worth, so that small flat pictures are
 _CLOSE = 64  # the search for a rate that fits ends when it is this near
 
 
@@ -216,7 +217,7 @@ class Encoder:
             if unseen is not None:
                 rgb[unseen] = picture.rgb[unseen]
             error = mse(rgb, picture.rgb) * rgb.size / 3
-            cost = 8 * len(data) + price * error
+            cost = 8 * len(data) + price * error + (8 * _EXACT if error else 0)
             if cost < least:
                 best, least = data, cost
         return best
