@@ -79,7 +79,7 @@ def _mixed(model: Model) -> bytes:
     rgb = np.random.default_rng(0).integers(0, 256, (32, 96, 3), dtype=np.uint8)
     rgb[:, :48] = np.repeat([[0], [250]], 4, 0).reshape(8, 1)[np.arange(48) % 8]
     encoder = Encoder(from_pil(Image.fromarray(rgb)), model, tile=16)
-    return encoder._write_layers(encoder._header(model.rates()[0]), encoder._layers[-1])
+    return encoder._write_layers(encoder._header(model.rates()[0]), encoder._layers[-1])[0]
 
 
 def _icc() -> bytes:

@@ -153,7 +153,7 @@ def encoded(name: str, picture: Image.Image, model: Model, rate: int, tile: int)
     if name.endswith("-lossless"):
         return encoder.encode_lossless()
     if name.endswith("-mixed"):
-        return encoder._write_layers(encoder._header(rate), encoder._layers[-1])
+        return encoder._write_layers(encoder._header(rate), encoder._layers[-1])[0]
     return encoder.encode(rate)
 
 

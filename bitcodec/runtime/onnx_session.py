@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 import contextlib
+import ctypes
 import functools
 import math
 import os
+import weakref
 from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
-import onnxruntime
 
 from bitcodec.errors import BitcodecError
 from bitcodec.models.fork_safe import fork_safe_lock
 from bitcodec.runtime.onnx_file import MICROSOFT, Graph
+from bitcodec.runtime.onnx_import import onnxruntime
 from bitcodec.runtime.operators import conv
 
 __all__ = ["LazySession", "adds_in_16_bits"]
@@ -25,8 +27,8 @@ Session = Any  # onnxruntime has no types
 class LazySession:
     """A session that is made when it is first used; threads may share one.
 
-    In a child of ``os.fork`` it is made anew, and has one thread: those of the parent's stayed
-    there, and would be waited for.
+    In a child of ``os.fork`` it is made anew, and has one thread. The parent's stays in memory
+    there: its threads did not come along, and whoever ends it waits for them.
 
     Args:
         graph: makes the model, as :meth:`Graph.serialize` gives it.
@@ -37,20 +39,36 @@ class LazySession:
     def __init__(self, graph: Callable[[], bytes], count: int = 1, *, fused: bool = False) -> None:
         self._graph, self._count, self._fused = graph, count, fused
         self._session: Session | None = None
-        self._process = os.getpid()
         self._making = fork_safe_lock()
+        _sessions.add(self)
 
     def run(self, feed: Mapping[str, np.ndarray]) -> list[np.ndarray]:
         """The outputs for inputs by name."""
         with self._making:
-            forked = self._process != os.getpid()
-            if self._session is None or forked:
+            if self._session is None:
                 _self_test()
-                self._session = _open(self._graph(), 1 if forked else self._count, self._fused)
-                self._process, self._count = os.getpid(), 1 if forked else self._count
+                self._session = _open(self._graph(), self._count, self._fused)
             session = self._session
         out: list[np.ndarray] = session.run(None, feed)
         return out
+
+    def abandon(self) -> None:
+        """In a child of ``os.fork``: never use the session again, and never end it."""
+        if self._session is not None:
+            ctypes.pythonapi.Py_IncRef(ctypes.py_object(self._session))
+        self._session, self._count = None, 1
+
+
+_sessions: weakref.WeakSet[LazySession] = weakref.WeakSet()
+
+
+def _abandon_all() -> None:
+    for session in list(_sessions):
+        session.abandon()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_abandon_all)
 
 
 def _open(model: bytes, count: int, fused: bool = False) -> Session:
