@@ -1,4 +1,4 @@
-"""A child of fork encodes, decodes and ends, whatever threads the parent had; nobody phones home."""
+"""A child of fork encodes, decodes and ends, whatever threads the parent had; no telemetry."""
 
 from __future__ import annotations
 
