@@ -17,6 +17,7 @@ import sys
 from bitcodec.errors import FileError
 
 __all__ = [
+    "abandon_stdout",
     "is_stream",
     "own_descriptor",
     "read_stdin",
@@ -102,7 +103,7 @@ def write_stdout(data: bytes) -> None:
         sys.stdout.buffer.write(data)
         sys.stdout.buffer.flush()
     except (OSError, ValueError) as error:
-        _abandon_stdout()
+        abandon_stdout()
         raise FileError(f"cannot write: {reason(error)}") from error
 
 
@@ -113,7 +114,7 @@ def reason(error: Exception) -> str:
     return " ".join(str(error).split())
 
 
-def _abandon_stdout() -> None:
+def abandon_stdout() -> None:
     """Point standard output at nothing, or the interpreter complains when it flushes at exit."""
     with contextlib.suppress(OSError, ValueError):
         null = os.open(os.devnull, os.O_WRONLY)

@@ -126,3 +126,22 @@ def gone(group: int) -> bool:
             return True
         time.sleep(0.1)
     return False
+
+
+@pytest.mark.skipif(not os.path.exists("/dev/full"), reason="no device that is full")
+@pytest.mark.parametrize(
+    "line", ["info x.bin", "info --json x.bin", "models", "--help", "--version", "encode x.png -"]
+)
+def test_a_full_disk_behind_standard_output(
+    line: str, tiny_weights: Path, run: Callable[..., tuple[int, str, str]], picture: Path
+) -> None:
+    run("encode", picture, "x.bin")
+    Path("x.png").write_bytes(picture.read_bytes())
+    with open("/dev/full", "wb") as full:
+        command_line = [sys.executable, "-m", "bitcodec", *line.split()]
+        done = subprocess.run(
+            command_line, stdout=full, stderr=subprocess.PIPE, check=False, timeout=60
+        )
+    assert done.returncode == 5
+    assert done.stderr.endswith(b"<stdout>: cannot write: no space left on the disk\n")
+    assert done.stderr.count(b"\n") == 1

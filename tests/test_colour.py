@@ -199,6 +199,18 @@ def test_chromaticities_without_a_meaning(points: tuple[float, ...]) -> None:
     assert picture.icc is None
 
 
+@pytest.mark.parametrize("gamma", [0.0, 0.00001, 0.04, 30.0, 21474.83647])
+def test_a_gamma_that_cannot_be_meant(gamma: float) -> None:
+    picture = open_picture(png(LIGHT, 8, gama(gamma)))
+    np.testing.assert_array_equal(picture.rgb, open_picture(png(LIGHT, 8)).rgb)
+    assert (picture.icc, picture.notes) == (None, ())
+
+
+def test_video_range_is_refused() -> None:
+    with pytest.raises(ImageError, match="video range"):
+        open_picture(png(LIGHT, 8, chunk(b"cICP", bytes([1, 13, 0, 0]))))
+
+
 def test_gamma_of_grey() -> None:
     picture = open_picture(png(LIGHT[..., 2], 16, gama(1.0), chrm(*P3)))
     assert picture.grey

@@ -19,6 +19,7 @@ from click.shell_completion import CompletionItem
 from bitcodec import __version__
 from bitcodec.cli.process import claim_process
 from bitcodec.errors import BitcodecError, FileError, printable
+from bitcodec.streams import abandon_stdout, reason
 
 # Name -> (module, attribute, one-line help). The help stands here so that `bitcodec --help` need
 # not import the modules; a test keeps the two the same.
@@ -116,10 +117,15 @@ def main(args: Sequence[str] | None = None) -> int:
             code = _run(args)
             _flush()
             return code
-    except BrokenPipeError:
-        # The reader of our output has gone. Python would fail again when it flushes at exit.
+    except OSError as error:
+        if error.filename is not None:
+            raise
+        # Our output cannot be written, or its reader has gone. Python would fail again at exit.
         if sys.stdout is not None:
-            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            abandon_stdout()
+        if not isinstance(error, BrokenPipeError):
+            with contextlib.suppress(OSError):
+                _say(f"<stdout>: cannot write: {reason(error)}")
         return FileError.exit_code
     except Terminated:
         return _SIGTERM_CODE

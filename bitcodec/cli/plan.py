@@ -119,6 +119,8 @@ def plan_jobs(
     Raises:
         click.UsageError: a single input that would be overwritten, several without ``-o``, ...
     """
+    if "" in (*inputs, output):
+        raise click.UsageError("the name of a file is empty")
     if output is None:
         plan = Plan((_bare(inputs, naming),))
     elif _is_folder(inputs, output):
@@ -152,7 +154,7 @@ def _checked(target: str, naming: Naming) -> str:
     if target == STREAM or own_descriptor(target) == 1:  # /dev/stdout
         return STREAM
     if os.path.isdir(target):
-        raise click.UsageError(f"{target} is a folder: use -o {target}/")
+        raise click.UsageError(f"{target} is a folder: use -o {target.rstrip('/')}/")
     if Path(target).suffix.lower() in naming.refused:
         raise click.UsageError(f"{target}: {naming.reason}")
     return target

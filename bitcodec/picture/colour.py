@@ -72,8 +72,8 @@ class Coding:
 
     @staticmethod
     def of_png(gamma: float | None, points: tuple[float, ...] | None) -> Coding:
-        """Of gAMA (samples = light ** gamma) and cHRM."""
-        curve = 1 / gamma if gamma and gamma > 0.05 else 2.2
+        """Of gAMA (samples = light ** gamma; what cannot be meant is left out) and cHRM."""
+        curve = 1 / gamma if gamma and 0.05 < gamma < 20 else 2.2
         valid = points if points and len(points) == 8 and solvable(points) else None
         wide = _distinct(valid) if valid else None
         named = [name for name, known in _KNOWN if valid and _same(valid, known)]

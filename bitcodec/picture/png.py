@@ -11,6 +11,8 @@ import struct
 import zlib
 from collections.abc import Iterator
 
+from bitcodec.errors import ImageError
+
 __all__ = ["SIGNATURE", "cicp", "tidy"]
 
 SIGNATURE = b"\x89PNG\r\n\x1a\n"
@@ -60,9 +62,14 @@ def tidy(data: bytes) -> tuple[bytes, bytes | None, tuple[str, ...]]:
 
 
 def cicp(data: bytes) -> tuple[int, int] | None:
-    """Primaries and transfer, as numbers of H.273, of a cICP chunk."""
+    """Primaries and transfer, as numbers of H.273, of a cICP chunk.
+
+    ImageError where black and white are not 0 and 255.
+    """
     for name, _, body, _ in _chunks(data):
         if name == b"cICP" and len(body) == 4:
+            if body[3] == 0:
+                raise ImageError("a PNG of video range is not supported: convert it first")
             return body[0], body[1]
     return None
 
