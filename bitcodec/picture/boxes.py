@@ -1,31 +1,55 @@
-"""Boxes of AVIF, HEIF (ISO 14496-12, 23008-12) and JP2 files: how colours are marked there."""
+"""Boxes of AVIF, HEIF (ISO 14496-12, 23008-12) and JP2 files: what is said of colours and bits."""
 
 from __future__ import annotations
 
 import struct
 from collections.abc import Iterator
 
-__all__ = ["jp2_colours", "nclx"]
+__all__ = ["bits", "jp2_bits", "jp2_colours", "nclx"]
 
 _Box = tuple[bytes, bytes]
 _MOST = 4096
+_JP2_START = b"\xff\x4f\xff\x51"  # of the codestream: SOC, SIZ
 
 
 def nclx(data: bytes) -> tuple[int, int] | None:
     """Primaries and transfer, as numbers of H.273, of an AVIF or HEIF file's main picture."""
+    marks = _marks(data)
+    if marks is None:
+        return _first_mark(data)
+    for name, body in marks:
+        if name == b"colr" and body[:4] == b"nclx" and len(body) >= 8:
+            return struct.unpack_from(">HH", body, 4)
+    return None
+
+
+def bits(data: bytes) -> int:
+    """Bits a channel of an AVIF or HEIF file's main picture; 8 where it does not say."""
+    for name, body in _marks(data) or ():
+        if name == b"pixi" and len(body) > 5:
+            return max(body[5:])
+        if name == b"av1C" and len(body) > 3 and body[2] & 0x40:
+            return 12 if body[2] & 0x20 else 10
+    return 8
+
+
+def jp2_bits(data: bytes) -> int:
+    """Bits a channel of a JPEG 2000 file or codestream; 8 where it does not say."""
+    at = data.find(_JP2_START)
+    return 8 if at < 0 or at + 43 > len(data) else (data[at + 42] & 0x7F) + 1
+
+
+def _marks(data: bytes) -> list[_Box] | None:
+    """The properties of the main picture; None where they stand elsewhere."""
     try:
         meta = dict(_boxes(data)).get(b"meta", b"")
         inside = dict(_boxes(meta[4:]))
         properties = dict(_boxes(inside.get(b"iprp", b"")))
         of_main = _properties_of(_main_item(inside[b"pitm"]), properties[b"ipma"])
         listed = list(_boxes(properties[b"ipco"]))
-        marks = [listed[i - 1] for i in of_main if 0 < i <= len(listed)]
-    except (KeyError, struct.error):
-        return _first_mark(data)
-    for name, body in marks:
-        if name == b"colr" and body[:4] == b"nclx" and len(body) >= 8:
-            return struct.unpack_from(">HH", body, 4)
-    return None
+        return [listed[i - 1] for i in of_main if 0 < i <= len(listed)]
+    except (KeyError, IndexError, struct.error):
+        return None
 
 
 def _first_mark(data: bytes) -> tuple[int, int] | None:

@@ -29,6 +29,8 @@ def convert(image: Image.Image) -> Picture:
     raw = raw_mode(image)
     file = whole_file(image)
     facts = look(image, file)
+    if facts.bits > 8:
+        notes += (f"{facts.bits} bits a channel reduced to 8",)
     is_tiff = isinstance(image, TiffImagePlugin.TiffImageFile)
     planes = None
     if isinstance(image, TiffImagePlugin.TiffImageFile) and file is not None:

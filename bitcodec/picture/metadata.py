@@ -127,6 +127,8 @@ def only_resolution(exif: bytes) -> bool:
 def _block(image: Image.Image, file: bytes | None) -> tuple[Block, tuple[str, ...]]:
     """The EXIF of a picture, empty where it has none."""
     try:
+        if file is not None and file[2:4] in (b"+\0", b"\0+"):
+            return Block(), ("metadata of a BigTIFF dropped",)
         if file is not None:
             block = Block.parse(file)
             entries = {

@@ -56,7 +56,7 @@ def raw_mode(image: Image.Image) -> str:
             return f"{image.mode};16"
         for argument in arguments:
             if isinstance(argument, str):
-                return argument
+                return "" if argument == "BGR;16" else argument  # that is 5, 6 and 5 bits
     return ""
 
 

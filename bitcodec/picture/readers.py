@@ -36,11 +36,13 @@ class Facts:
         coding: how colours are coded, where the file says it other than by a profile.
         icc: a profile that Pillow does not read.
         alpha: "real", "unsure" (none, if it is 0 everywhere), "none" or "multiplied".
+        bits: of a channel, where Pillow has made 8 of them.
     """
 
     coding: Coding | None = None
     icc: bytes | None = None
     alpha: Alpha = "real"
+    bits: int = 8
 
 
 def whole_file(image: Image.Image) -> bytes | None:
@@ -65,14 +67,15 @@ def look(image: Image.Image, file: bytes | None) -> Facts:
         said = image.tag_v2.get(338)
         return Facts(alpha="real" if said in ((1,), (2,), 1, 2) else "unsure")
     if kind in ("AVIF", "HEIF"):
-        return Facts(coding=_nclx(info, file))
+        return Facts(coding=_nclx(info, file), bits=boxes.bits(file) if file is not None else 8)
     if kind == "PNG":
         return Facts(coding=_png_colours(info, file))
     if kind == "JPEG2000" and file is not None:
         profile, number = boxes.jp2_colours(file)
         if number not in _JP2_KNOWN and profile is None:
             raise ImageError(f"JPEG 2000 of colour space {number} is not supported")
-        return Facts(icc=profile)
+        bits = 8 if image.mode.startswith("I") else boxes.jp2_bits(file)
+        return Facts(icc=profile, bits=bits)
     if kind == "TGA" and file is not None:
         return Facts(alpha=_tga_alpha(file))
     if kind == "BMP" and file is not None:
