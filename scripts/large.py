@@ -56,7 +56,7 @@ def command(options: argparse.Namespace, *args: str | Path) -> dict[str, Any]:
         "--device",
         "cpu",
     ]
-    environment = {**os.environ, "OMP_NUM_THREADS": str(options.threads)}
+    environment = {**os.environ, "BITCODEC_THREADS": str(options.threads)}
     start = time.perf_counter()
     process = subprocess.Popen(line, stdout=subprocess.PIPE, env=environment)
     assert process.stdout is not None

@@ -235,7 +235,7 @@ class LatentCoder:
         for t in range(1, UNARY + 1):
             if not len(alive):
                 break
-            more = np.flatnonzero(source.get(self._more[t - 1].take(row)))
+            (more,) = source.get(self._more[t - 1].take(row)).nonzero()
             alive, row = alive.take(more), row.take(more)
             d[alive] = t + 1
         if len(alive):
