@@ -3,65 +3,35 @@
 from __future__ import annotations
 
 import base64
-import functools
-import http.server
-import lzma
+import dataclasses
 import shutil
-import threading
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
+from browser import CHROMIUM, GOLDEN, chromium, open_module, serve, unpack_golden_weights
 from PIL import Image
-from playwright.sync_api import Error, Page, sync_playwright
+from playwright.sync_api import Error, Page
 
 import bitcodec
 from bitcodec.cli.main import main
 from bitcodec.info import read_info
 
-CHROMIUM = shutil.which("chromium")
 pytestmark = pytest.mark.skipif(
     CHROMIUM is None, reason="Debian's package chromium is not installed"
 )
-GOLDEN = Path(__file__).resolve().parent / "golden" / "v1"
 ROOT = GOLDEN.parents[2]
 SHIPPED = ROOT / "weights" / "ladder.safetensors"
 NAMES = sorted(path.stem for path in GOLDEN.glob("*.bin"))
-_FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage"]
 _STATE = "document.body.dataset.state"
-_HELPERS = """async () => {
-  window.bitcodec = await import('./bitcodec.js');
-  window.bytes = (text) => Uint8Array.from(atob(text), (c) => c.charCodeAt(0));
-  window.text = (array) => {
-    const all = new Uint8Array(array.buffer, array.byteOffset, array.byteLength);
-    let out = '';
-    for (let i = 0; i < all.length; i += 8192) {
-      out += String.fromCharCode(...all.subarray(i, i + 8192));
-    }
-    return btoa(out);
-  };
-}"""
-
-
-class _Handler(http.server.SimpleHTTPRequestHandler):
-    extensions_map = {
-        **http.server.SimpleHTTPRequestHandler.extensions_map,
-        ".mjs": "text/javascript",
-        ".wasm": "application/wasm",
-    }
-
-    def log_message(self, *args: Any) -> None:
-        pass
 
 
 @pytest.fixture(scope="module")
 def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A page with the golden models and the shipped `ladder`, and the golden files in it."""
     weights, folder = tmp_path_factory.mktemp("weights"), tmp_path_factory.mktemp("site")
-    for path in GOLDEN.glob("*.safetensors.xz"):
-        (weights / path.stem).write_bytes(lzma.decompress(path.read_bytes()))
+    unpack_golden_weights(weights)
     shutil.copy(SHIPPED, weights / "shipped.safetensors")
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("BITCODEC_WEIGHTS", str(weights))
@@ -73,24 +43,14 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def address(site: Path) -> Iterator[str]:
-    handler = functools.partial(_Handler, directory=str(site))
-    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
-        thread = threading.Thread(target=server.serve_forever)
-        thread.start()
-        yield f"http://127.0.0.1:{server.server_port}/"
-        server.shutdown()
-        thread.join()
+    with serve(site) as found:
+        yield found
 
 
 @pytest.fixture(scope="module")
 def page(address: str) -> Iterator[Page]:
-    with sync_playwright() as playwright:
-        chromium = playwright.chromium.launch(executable_path=CHROMIUM, args=_FLAGS)
-        page = chromium.new_page(viewport={"width": 1000, "height": 900})
-        page.goto(address)
-        page.evaluate(_HELPERS)
-        yield page
-        chromium.close()
+    with chromium() as browser:
+        yield open_module(browser, address)
 
 
 @pytest.fixture(scope="module")
@@ -162,10 +122,8 @@ def test_pixels_of_the_shipped_weights(page: Page, quality: int) -> None:
 
 
 def test_three_megapixels_in_several_workers(page: Page, tmp_path: Path) -> None:
-    (tmp_path / "small.safetensors").write_bytes(
-        lzma.decompress((GOLDEN / "ladder.safetensors.xz").read_bytes())
-    )
-    model = bitcodec.load_model(tmp_path / "small.safetensors")
+    unpack_golden_weights(tmp_path)
+    model = bitcodec.load_model(tmp_path / "certain.safetensors")  # tiny, with few decisions
     one = Image.radial_gradient("L").resize((2048, 1536))
     picture = Image.merge("RGB", (one, one.rotate(180), one))
     data = bitcodec.encode(picture, model=model, quality=1, effort=1)
@@ -188,23 +146,24 @@ def test_a_crop(page: Page) -> None:
     assert np.abs(part - stored("ladder-mapped")[21:80, 40:131]).max() <= 1
 
 
-def test_damage_is_an_error(page: Page) -> None:
+def test_errors_are_those_of_the_command(page: Page) -> None:
     data = (GOLDEN / "ladder-rgb.bin").read_bytes()
     changed = bytearray(data)
     changed[len(data) // 2] ^= 1
     other = data[:6] + b"\0" * 8 + data[14:]
-    cases = {
-        b"": "the file ends inside its header",
-        b"GIF89a": "not a bitcodec file",
-        data[:-5]: f"the file has {len(data) - 5} bytes of {len(data)}",
-        data + b"x": "1 bytes after the end of the file",
-        bytes(changed): "a part's checksum does not match",
-        other: "the header is damaged",
-    }
-    for bad, message in cases.items():
-        with pytest.raises(Error, match=message):
+    for bad in (b"", b"GIF89a", data[:-5], data + b"x", bytes(changed), other):
+        with pytest.raises(bitcodec.BitcodecError) as told:
+            bitcodec.decode(bad)
+        with pytest.raises(Error, match=f"BitcodecError: {told.value}\n"):
             decode(page, bad)
     assert decode(page, data).shape == (40, 70, 4)  # the worker goes on
+
+
+def as_shown(value: object) -> str:
+    """What the page's table makes of a value."""
+    if value is None or isinstance(value, bool):
+        return {True: "yes", False: "no", None: "none"}[value]
+    return f"{value:.4f}" if isinstance(value, float) else str(value)
 
 
 def test_the_page_shows_a_linked_file(view: Page, address: str, site: Path, tmp_path: Path) -> None:
@@ -225,10 +184,8 @@ def test_the_page_shows_a_linked_file(view: Page, address: str, site: Path, tmp_
             "[r.cells[0].textContent, r.cells[1].textContent])"
         )
     )
-    assert facts["model_id"] == info.model_id
-    assert facts["bpp"] == f"{info.bpp:.4f}"
-    assert int(facts["payload_size"]) == info.payload_size
-    assert (facts["step_map"], facts["family"]) == ("yes", "ladder")
+    wanted = dataclasses.asdict(info) | {"model": "ladder", "family": "ladder"}
+    assert facts == {name: as_shown(value) for name, value in wanted.items()}
     view.keyboard.press("1")
     view.keyboard.press("+")
     assert view.inner_text("#zoom") == "200 %"
@@ -253,6 +210,38 @@ def test_chosen_files_and_an_error_on_the_page(view: Page, address: str, tmp_pat
     view.wait_for_function(f"{_STATE} === 'ready'")
     assert view.is_hidden("#error")
     assert view.get_attribute("#stage", "aria-label") == "sign-rgb.bin, 70 by 40 pixels"
+
+
+def test_a_dropped_file_and_one_of_another_site(view: Page, address: str) -> None:
+    view.goto(f"{address}?file=https://example.com/a.bin")
+    view.wait_for_function(f"{_STATE} === 'failed'")
+    assert view.inner_text("#error") == "a.bin: it is of another site, and not loaded"
+    dropped = view.evaluate_handle(
+        """async () => {
+          const data = new DataTransfer();
+          const blob = await (await fetch('ladder-grey.bin')).blob();
+          data.items.add(new File([blob], 'dropped.bin'));
+          return data;
+        }"""
+    )
+    view.dispatch_event("body", "drop", {"dataTransfer": dropped})
+    view.wait_for_function(f"{_STATE} === 'ready'")
+    assert str(view.inner_text("#status")).startswith("dropped.bin: ")
+
+
+def test_without_a_network_once_it_was_loaded(view: Page, address: str) -> None:
+    view.goto(f"{address}?file=ladder-rgb.bin")
+    view.wait_for_function(f"{_STATE} === 'ready'")
+    view.evaluate("navigator.serviceWorker.ready.then(() => true)")
+    view.reload()  # the service worker sees what is loaded
+    view.wait_for_function(f"{_STATE} === 'ready'")
+    view.context.set_offline(True)
+    try:
+        view.goto(address)
+        view.set_input_files("#choose", [GOLDEN / "ladder-rgb.bin"])
+        view.wait_for_function(f"{_STATE} === 'ready'")
+    finally:
+        view.context.set_offline(False)
 
 
 def test_a_folder_that_is_not_empty_is_left_alone(tmp_path: Path) -> None:

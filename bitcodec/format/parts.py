@@ -52,7 +52,7 @@ def inflate(data: bytes, name: str) -> bytes:
     try:
         section = stream.decompress(data, MAX_SECTION_BYTES + 1)
     except zlib.error:
-        raise ContainerError(f"{name} is not a zlib stream") from None
+        raise ContainerError(f"{name} is not one whole zlib stream") from None
     if len(section) > MAX_SECTION_BYTES:
         raise LimitError(f"{name} is longer than {MAX_SECTION_BYTES} bytes")
     if not stream.eof or stream.unused_data:

@@ -1,6 +1,6 @@
 /** A file, or a box of its picture, to RGBA. */
 
-import { BitcodecError, refuse } from "./errors";
+import { about, refuse } from "./errors";
 import * as format from "./format";
 import type { Box, Container } from "./format";
 import type { Doer } from "./jobs";
@@ -30,6 +30,9 @@ export async function decodePicture(
   const width = box.x1 - box.x0;
   const height = box.y1 - box.y0;
   if (facts) check(file, facts);
+  format.checkWork(file);
+  const { alpha: section } = file.sections;
+  const alpha = section && (await decodeAlpha(section, file.width, file.height));
   const rgba = new Uint8ClampedArray(4 * width * height).fill(255);
   if (facts && doer) await paintNetworks(file, facts, doer, box, rgba, progress);
   await pasteOverlays(file, box, rgba);
@@ -39,8 +42,7 @@ export async function decodePicture(
       rgba.fill(grey, i, i + 3);
     }
   }
-  if (file.sections.alpha) {
-    const alpha = await decodeAlpha(file.sections.alpha, file.width, file.height);
+  if (alpha) {
     for (let y = 0; y < height; y++) {
       for (let x = 0; x < width; x++) {
         rgba[4 * (y * width + x) + 3] = alpha[4 * ((y + box.y0) * file.width + x + box.x0)];
@@ -53,8 +55,9 @@ export async function decodePicture(
 
 function check(file: Container, facts: Facts): void {
   const [least, most] = JSON.parse(facts.rates);
+  const coder = file.coder ? "ranged" : "packed";
+  refuse(String(file.coder) !== facts.coder, `coder ${coder} is not that of ${facts.name}`);
   refuse(file.rate < least || file.rate > most, `rate ${file.rate} is not one of ${facts.name}`);
-  refuse(String(file.coder) !== facts.coder, `the coder is not that of ${facts.name}`);
 }
 
 function paint(target: Uint8ClampedArray, box: Box, part: Box, rgb: Uint8Array, of: Box): void {
@@ -133,20 +136,19 @@ async function pasteOverlays(file: Container, box: Box, rgba: Uint8ClampedArray)
     if (!file.overlays[index].length) continue;
     const tile = format.tileBox(file, index);
     const [width, height] = [tile.x1 - tile.x0, tile.y1 - tile.y0];
-    let overlay: Uint8ClampedArray;
-    try {
-      overlay = await decodeOverlay(file.overlays[index], width, height);
-    } catch (error) {
-      throw new BitcodecError(`overlay ${index}: ${(error as Error).message}`);
-    }
     const bare = !format.hasPayload(file, index);
+    const overlay = await about(`overlay ${index}:`, async () => {
+      const rgba = await decodeOverlay(file.overlays[index], width, height);
+      const holes = bare && rgba.some((value, i) => i % 4 === 3 && value === 0);
+      refuse(holes, "it has holes, and there is nothing below them");
+      return rgba;
+    });
     const part = format.clipped(tile, box);
     for (let y = part.y0; y < part.y1; y++) {
       for (let x = part.x0; x < part.x1; x++) {
         const from = 4 * ((y - tile.y0) * width + x - tile.x0);
         const to = 4 * ((y - box.y0) * (box.x1 - box.x0) + x - box.x0);
         if (overlay[from + 3]) for (let c = 0; c < 3; c++) rgba[to + c] = overlay[from + c];
-        else refuse(bare, `overlay ${index}: it has holes, and there is nothing below them`);
       }
     }
   }

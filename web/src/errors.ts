@@ -7,3 +7,13 @@ export class BitcodecError extends Error {
 export function refuse(condition: boolean, message: string): void {
   if (condition) throw new BitcodecError(message);
 }
+
+/** What `work` gives; a BitcodecError of it says what it is about. */
+export async function about<T>(what: string, work: () => Promise<T>): Promise<T> {
+  try {
+    return await work();
+  } catch (error) {
+    if (!(error instanceof BitcodecError)) throw error;
+    throw new BitcodecError(`${what} ${error.message}`);
+  }
+}

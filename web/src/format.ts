@@ -7,6 +7,7 @@ const MOST = 2 ** 31 - 1;
 const MOST_TILES = 2 ** 20;
 const MOST_TILE_PIXELS = 2 ** 22;
 const LEAST_TILE_COST = 2 ** 12;
+const SECTIONS = ["alpha", "icc", "exif"] as const; // of flags 1, 2 and 4
 /** The command's limit, too. */
 export const MOST_PIXELS = 178_956_970;
 
@@ -16,11 +17,6 @@ export interface Box {
   y0: number;
   x1: number;
   y1: number;
-}
-
-export interface Part {
-  name: string;
-  bytes: Uint8Array;
 }
 
 /** A file whose checksums are right. */
@@ -37,7 +33,7 @@ export interface Container {
   tiles: Uint8Array[];
   /** One for each tile, or none at all. */
   overlays: Uint8Array[];
-  sections: Partial<Record<"alpha" | "icc" | "exif", Uint8Array>>;
+  sections: Partial<Record<(typeof SECTIONS)[number], Uint8Array>>;
   headerSize: number;
   fileSize: number;
 }
@@ -84,12 +80,12 @@ class Cursor {
     }
     throw new BitcodecError("a number in the header is too long");
   }
+}
 
-  field(name: string, low: number, high: number): number {
-    const value = this.varint();
-    refuse(value < low || value > high, `${name} ${value} is not in ${low}..${high}`);
-    return value;
-  }
+function inRange(name: string, value: number, low: number, high: number, unit = 1): void {
+  const multiple = unit > 1 ? ` and a multiple of ${unit}` : "";
+  const wrong = value < low * unit || value > high * unit;
+  refuse(wrong, `${name} ${value} is not in ${low * unit}..${high * unit}${multiple}`);
 }
 
 /** Reads a whole file, strictly; BitcodecError where FORMAT.md does not allow it. */
@@ -103,12 +99,14 @@ export function parse(data: Uint8Array): Container {
   const flags = c.u8();
   refuse(flags > 63, `unknown flags 0x${(flags & 0xc0).toString(16)}`);
   const modelId = hex(c.take(8));
-  const width = c.field("width", 1, MOST);
-  const height = c.field("height", 1, MOST);
-  const rate = c.field("rate", 1, 65535);
+  const [width, height, rate] = [c.varint(), c.varint(), c.varint()];
   const coder = c.u8();
-  refuse(coder > 1, `unknown coder ${coder}`);
-  const tile = STRIDE * c.field("tile", 1, 4096);
+  const tile = STRIDE * c.varint();
+  refuse(coder > 1, `unknown payload coder ${coder}`);
+  inRange("width", width, 1, MOST);
+  inRange("height", height, 1, MOST);
+  inRange("rate", rate, 1, 65535);
+  inRange("tile", tile, 1, 4096, STRIDE);
   const mapped = (flags & 32) > 0;
   refuse(mapped && coder === 0, "packed payloads have no step maps");
   const pixels = width * height;
@@ -116,27 +114,27 @@ export function parse(data: Uint8Array): Container {
   const count = Math.ceil(width / tile) * Math.ceil(height / tile);
   refuse(count > MOST_TILES, `${count} tiles are more than ${MOST_TILES}`);
   const layers = flags & 16 ? 2 : 1;
-  const largest = Math.min(tile, width) * Math.min(tile, height);
-  refuse(
-    (coder === 1 || layers > 1) && largest > MOST_TILE_PIXELS,
-    `tiles of ${largest} pixels are larger than ${MOST_TILE_PIXELS}`,
-  );
-  const slow = coder === 1 && count > 1 && count * LEAST_TILE_COST > MOST_PIXELS;
-  refuse(slow, `${count} small tiles would take too long`);
-  const names = (["alpha", "icc", "exif"] as const).filter((_, bit) => (flags >> bit) & 1);
-  const entries = layers * count + names.length;
-  refuse(5 * entries > data.length - c.at, `the file ends inside its table of ${entries} parts`);
-  const table: [number, number][] = [];
-  for (let i = 0; i < entries; i++) table.push([c.field("length of a part", 0, MOST), c.u32()]);
+  const sections = SECTIONS.filter((_, bit) => (flags >> bit) & 1);
+  const names = [
+    ...["tile", "overlay"].slice(0, layers).flatMap((kind) => numbered(kind, count)),
+    ...sections,
+  ];
+  const short = 5 * names.length > data.length - c.at;
+  refuse(short, `the file ends inside its table of ${names.length} parts`);
+  const table = names.map((name) => {
+    const length = c.varint();
+    refuse(length > MOST, `a part of ${length} bytes is longer than ${MOST}`);
+    return { name, length, checksum: c.u32() };
+  });
   const header = crc32(data.subarray(0, c.at));
   refuse(c.u32() !== header, "the header is damaged: its checksum does not match");
   const headerSize = c.at;
-  const fileSize = table.reduce((sum, [length]) => sum + length, headerSize + 4);
+  const fileSize = table.reduce((sum, { length }) => sum + length, headerSize + 4);
   refuse(data.length < fileSize, `the file has ${data.length} bytes of ${fileSize}`);
   refuse(data.length > fileSize, `${data.length - fileSize} bytes after the end of the file`);
-  const parts = table.map(([length, checksum]) => {
+  const parts = table.map(({ name, length, checksum }) => {
     const part = c.take(length);
-    refuse(crc32(part) !== checksum, "the file is damaged: a part's checksum does not match");
+    refuse(crc32(part) !== checksum, `${name} is damaged: its checksum does not match`);
     return part;
   });
   const sum = crc32(data.subarray(0, c.at));
@@ -147,12 +145,37 @@ export function parse(data: Uint8Array): Container {
     grey: (flags & 8) > 0,
     tiles: parts.slice(0, count),
     overlays: parts.slice(count, layers * count),
-    sections: Object.fromEntries(names.map((name, i) => [name, last[i]])),
+    sections: Object.fromEntries(sections.map((name, i) => [name, last[i]])),
   };
 }
 
 export function hex(bytes: Uint8Array): string {
   return Array.from(bytes, (byte) => byte.toString(16).padStart(2, "0")).join("");
+}
+
+function numbered(kind: string, count: number): string[] {
+  return Array.from({ length: count }, (_, index) => `${kind} ${index}`);
+}
+
+/** Refuses what would take too much memory or too long, and payloads of impossible lengths. */
+export function checkWork(file: Container): void {
+  const { width, height, tile, tiles, coder, overlays, rate } = file;
+  const largest = Math.min(tile, width) * Math.min(tile, height);
+  const larger = `${largest} pixels are larger than ${MOST_TILE_PIXELS}`;
+  if (coder === 1) {
+    refuse(largest > MOST_TILE_PIXELS, `ranged tiles of ${larger}`);
+    const cost = tiles.length * LEAST_TILE_COST;
+    const slow = `${tiles.length} small tiles take as long as ${cost} pixels`;
+    refuse(tiles.length > 1 && cost > MOST_PIXELS, `${slow}, which are more than ${MOST_PIXELS}`);
+  }
+  refuse(overlays.length > 0 && largest > MOST_TILE_PIXELS, `overlays of ${larger}`);
+  for (const [index, { length }] of tiles.entries()) {
+    const box = reduced(tileBox(file, index));
+    const bits = rate * (box.x1 - box.x0) * (box.y1 - box.y0);
+    const wrong = coder === 1 ? length % 4 > 0 : length !== Math.ceil(bits / 8);
+    const impossible = hasPayload(file, index) && wrong;
+    refuse(impossible, `tile ${index}: ${length} bytes cannot be its payload`);
+  }
 }
 
 /** A tile's pixels. */

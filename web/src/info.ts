@@ -1,6 +1,6 @@
 /** What `bitcodec info` tells of a file. */
 
-import { hasPayload, type Container } from "./format";
+import { hasPayload, reduced, whole, type Container } from "./format";
 
 export type Info = Record<string, string | number | boolean | null>;
 
@@ -9,6 +9,7 @@ export function infoOf(file: Container, model: Record<string, string> | null): I
   const covered = file.overlays.filter((overlay) => overlay.length > 0).length;
   const bare = file.tiles.filter((_, index) => !hasPayload(file, index)).length;
   const { alpha, icc, exif } = file.sections;
+  const positions = reduced(whole(file));
   const pixels = file.width * file.height;
   return {
     version: 1,
@@ -34,5 +35,6 @@ export function infoOf(file: Container, model: Record<string, string> | null): I
     file_size: file.fileSize,
     bpp: (8 * file.fileSize) / pixels,
     ratio_raw: (3 * pixels) / file.fileSize,
+    numel_ratio: file.coder === 0 ? (file.rate * positions.x1 * positions.y1) / (3 * pixels) : null,
   };
 }

@@ -128,8 +128,8 @@ function tell(facts: Info): void {
 
 function scale(): number {
   if (zoom !== "fit") return zoom;
-  const room = [stage.clientWidth / canvas.width, stage.clientHeight / canvas.height];
-  return Math.min(1, ...room);
+  const height = Math.min(0.75 * innerHeight, 1200) - 2; // as page.css has it, less the border
+  return Math.min(1, stage.clientWidth / canvas.width, height / canvas.height);
 }
 
 function fit(value: number | "fit"): void {
@@ -175,7 +175,8 @@ async function takeLink(link: string): Promise<void> {
   const url = new URL(link, location.href);
   const name = decodeURIComponent(url.pathname.split("/").pop() ?? link);
   try {
-    if (url.origin !== location.origin) throw new BitcodecError("it is of another site");
+    const foreign = url.origin !== location.origin;
+    if (foreign) throw new BitcodecError("it is of another site, and not loaded");
     const response = await fetch(url).catch(() => null);
     if (!response?.ok) throw new BitcodecError("it could not be loaded");
     await show(open(name, new Uint8Array(await response.arrayBuffer())));
@@ -222,5 +223,6 @@ addEventListener("drop", (event) => {
   document.body.classList.remove("dropping");
   void take([...(event.dataTransfer?.files ?? [])]);
 });
+navigator.serviceWorker?.register("offline.js").catch(() => {});
 const link = new URLSearchParams(location.search).get("file");
 if (link) void takeLink(link);

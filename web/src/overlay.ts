@@ -1,6 +1,6 @@
 /** Overlays and alpha: PNG and lossless WebP files, decoded by the browser, checked before. */
 
-import { BitcodecError, refuse } from "./errors";
+import { about, BitcodecError, refuse } from "./errors";
 
 const PNG = [0x89, 0x50, 0x4e, 0x47, 0x0d, 0x0a, 0x1a, 0x0a];
 const CHUNKS = /^IHDR(PLTE)?(tRNS)?(IDAT)+IEND$/;
@@ -34,8 +34,8 @@ function checkPng(bytes: Uint8Array, width: number, height: number): void {
 
 function checkWebp(bytes: Uint8Array, width: number, height: number): void {
   const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.length);
+  refuse(bytes.length < 25, "neither a PNG nor a WebP file");
   const ours =
-    bytes.length >= 25 &&
     text(bytes, 0, 4) === "RIFF" &&
     text(bytes, 8, 16) === "WEBPVP8L" &&
     bytes[20] === 0x2f;
@@ -79,18 +79,27 @@ export async function decodeOverlay(bytes: Uint8Array, width: number, height: nu
 
 /** The alpha section as RGBA, of which R counts. */
 export async function decodeAlpha(bytes: Uint8Array, width: number, height: number) {
-  const damaged = "the alpha section is damaged or of another kind";
-  if (isPng(bytes)) {
+  if (text(bytes, 0, 4) !== "RIFF") {
     const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.length);
-    const grey = bytes.length > 33 && bytes[24] === 8 && bytes[25] === 0;
-    refuse(!grey || view.getUint32(16) !== width || view.getUint32(20) !== height, damaged);
-    return pixels(bytes, width, height, "image/png");
+    const ours =
+      isPng(bytes) &&
+      bytes.length >= 26 &&
+      view.getUint32(8) === 13 &&
+      text(bytes, 12, 16) === "IHDR" &&
+      view.getUint32(16) === width &&
+      view.getUint32(20) === height &&
+      bytes[24] === 8 &&
+      bytes[25] === 0;
+    const kinds = "8-bit greyscale PNG, nor WebP";
+    refuse(!ours, `the alpha section is no ${width}x${height} ${kinds}`);
+    return about("the alpha section is", () => pixels(bytes, width, height, "image/png"));
   }
-  refuse(width * height > WEBP_ALPHA, damaged);
-  const rgba = await decodeOverlay(bytes, width, height);
+  const large = width * height > WEBP_ALPHA;
+  refuse(large, `an alpha section of more than ${WEBP_ALPHA} pixels must be PNG`);
+  const rgba = await about("the alpha section:", () => decodeOverlay(bytes, width, height));
   for (let i = 0; i < rgba.length; i += 4) {
     const grey = rgba[i] === rgba[i + 1] && rgba[i] === rgba[i + 2] && rgba[i + 3] === 255;
-    refuse(!grey, damaged);
+    refuse(!grey, "the alpha section is not grey");
   }
   return rgba;
 }

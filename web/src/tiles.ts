@@ -1,7 +1,7 @@
 /** The latents of tiles, decoded when first needed and kept while they still are. */
 
 import type { Latents } from "./context";
-import { BitcodecError } from "./errors";
+import { about } from "./errors";
 import * as format from "./format";
 import type { Box, Container } from "./format";
 import { tileJob, type Doer } from "./jobs";
@@ -67,14 +67,9 @@ export class Tiles {
       this.told(done / this.uses.size);
     };
     const job = tileJob(this.file, index);
-    try {
-      return job && (await this.doer.latents(job, tell));
-    } catch (error) {
-      if (!(error instanceof BitcodecError)) throw error;
-      throw new BitcodecError(`tile ${index}: ${error.message}`);
-    } finally {
-      tell(1);
-    }
+    const latents = await about(`tile ${index}:`, async () => job && this.doer.latents(job, tell));
+    tell(1);
+    return latents;
   }
 
   private gather(parts: (readonly [number, Latents | null])[], box: Box): Latents | null {

@@ -6,6 +6,7 @@ import { BitcodecError } from "./errors";
 import { hasPayload, parse, touching, whole, type Box, type Container } from "./format";
 import { infoOf } from "./info";
 import { Here, tileJob, type Doer, type Job } from "./jobs";
+import { checkZlib } from "./zlib";
 import { configure, readModel, type Model } from "./model";
 import type { Answer } from "./peer";
 import { Pool } from "./pool";
@@ -31,7 +32,7 @@ async function modelOf(id: string, base: string): Promise<Model> {
   let model = models.get(id);
   if (!model) {
     const response = await fetch(`${base}models/${id}.model`).catch(() => null);
-    if (!response?.ok) throw new BitcodecError(`made with weights ${id}, which are not here`);
+    if (!response?.ok) throw new BitcodecError(`unknown model id ${id}: its weights are not here`);
     model = readModel(await response.arrayBuffer());
     for (const [other, old] of models) {
       await old.release();
@@ -51,6 +52,7 @@ async function answer(question: Question, told: Told) {
   }
   const { what, bytes, base, threads, crop } = question;
   const file = parse(bytes);
+  for (const name of ["icc", "exif"] as const) await checkZlib(name, file.sections[name]);
   if (what === "info") return { info: infoOf(file, models.get(file.modelId)?.facts ?? null) };
   const coded = (index: number) => hasPayload(file, index);
   const model = [...file.tiles.keys()].some(coded) ? await modelOf(file.modelId, base) : null;
