@@ -6,9 +6,12 @@ import json
 import os
 from collections.abc import Callable
 from pathlib import Path
+from typing import NoReturn
 
 import pytest
 from PIL import Image
+
+from bitcodec.cli.outcome import attempt
 
 Draw = Callable[..., Image.Image]
 Run = Callable[..., tuple[int, str, str]]
@@ -177,3 +180,11 @@ def test_processes_give_the_same_files_in_the_same_order(run: Run, folder: Path)
 
 def tree(folder: str) -> list[str]:
     return sorted(str(p.relative_to(folder)) for p in Path(folder).rglob("*") if p.is_file())
+
+
+def test_an_interrupt_that_a_library_turned_into_an_import_error() -> None:
+    def task(source: str) -> NoReturn:
+        raise ImportError("initialization failed") from KeyboardInterrupt()
+
+    with pytest.raises(KeyboardInterrupt):
+        attempt(task, "a.png")

@@ -47,5 +47,7 @@ def attempt(task: FileTask, source: str) -> FileOutcome:
     except MemoryError:
         return FileFailure("out of memory", 1)
     except Exception as error:  # a fault of ours must not end a batch of thousands
+        if isinstance(error.__cause__, KeyboardInterrupt):  # while a library was being loaded
+            raise error.__cause__ from None
         reason = f"internal error: {type(error).__name__}: {error}".splitlines()[0]
         return FileFailure(reason, 1, traceback.format_exc())
