@@ -33,8 +33,9 @@ def stand_in() -> types.ModuleType:
         def __init__(self, words: np.ndarray) -> None:
             super().__init__(words.astype("<u4").tobytes())
 
-        def decode(self, _: object, probability: np.ndarray) -> np.ndarray:
-            return np.array([self.decide(round(65536 * p)) for p in probability])
+        def decode(self, model: tuple[float, ...], what: np.ndarray | int) -> np.ndarray:
+            each = np.full(what, model[0]) if model else np.asarray(what)
+            return np.array([self.decide(round(65536 * p)) for p in each])
 
         def maybe_exhausted(self) -> bool:
             self.finish()
@@ -42,7 +43,7 @@ def stand_in() -> types.ModuleType:
 
     module, some = types.ModuleType("constriction"), types.SimpleNamespace
     module.stream = some(  # type: ignore[attr-defined]
-        queue=some(RangeDecoder=Decoder), model=some(Bernoulli=lambda **_: None)
+        queue=some(RangeDecoder=Decoder), model=some(Bernoulli=lambda *p, perfect: p)
     )
     return module
 
