@@ -77,7 +77,7 @@ def test_noise_stays_below() -> None:
 def test_mixed_files(model: Model, tile: int, monkeypatch: pytest.MonkeyPatch) -> None:
     rgb = mixed()
     monkeypatch.setattr("bitcodec.codec.encode.split", lambda *a: split(*a)[1:])
-    monkeypatch.setattr(Encoder, "_cheapest", lambda self, files, price: files[1])
+    monkeypatch.setattr(Encoder, "_cheapest", lambda self, files, lam: files[1])
     data = bitcodec.encode(rgb, model=model, tile=tile)
     full = np.asarray(bitcodec.decode(data, model=model))
     np.testing.assert_array_equal(full[:, :80], rgb[:, :80])
@@ -109,7 +109,7 @@ def test_mixed_files(model: Model, tile: int, monkeypatch: pytest.MonkeyPatch) -
 def test_a_lost_tile_below_an_overlay(model: Model, monkeypatch: pytest.MonkeyPatch) -> None:
     rgb = mixed()
     monkeypatch.setattr("bitcodec.codec.encode.split", lambda *a: split(*a)[1:])
-    monkeypatch.setattr(Encoder, "_cheapest", lambda self, files, price: files[1])
+    monkeypatch.setattr(Encoder, "_cheapest", lambda self, files, lam: files[1])
     data = bytearray(bitcodec.encode(rgb, model=model, tile=1024))
     data[container.read_header(bytes(data)).tiles[0].offset] ^= 1
     image, lost = bitcodec.decode_partial(bytes(data), model=model)
@@ -143,14 +143,14 @@ def test_bits_and_error_are_weighed(
     def cost(data: bytes) -> float:
         error = mse(np.asarray(bitcodec.decode(data, model=model)), rgb)
         exact = 8 * 48 if error else 0
-        return 8 * len(data) + model.error_price(rate) * rgb.size / 3 * error + exact
+        return 8 * len(data) + model.rd_lambda(rate) * rgb.size / 3 * error + exact
 
     tried: list[bytes] = []
     cheapest = Encoder._cheapest
 
-    def spy(self: Encoder, files: list[bytes], price: float) -> bytes:
+    def spy(self: Encoder, files: list[bytes], lam: float) -> bytes:
         tried.extend(files)
-        return cheapest(self, files, price)
+        return cheapest(self, files, lam)
 
     monkeypatch.setattr(Encoder, "_cheapest", spy)
     data = bitcodec.encode(rgb, model=model, quality=quality)

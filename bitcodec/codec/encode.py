@@ -13,7 +13,7 @@ import math
 import numpy as np
 
 from bitcodec.codec.decode import decode
-from bitcodec.codec.layers import Layers, lossless, split, with_fewer_shades
+from bitcodec.codec.layers import Layers, lossless, posterized, split
 from bitcodec.codec.step_map import mask_offsets
 from bitcodec.errors import OptionError
 from bitcodec.format.container import Container, Header, Source, write
@@ -28,7 +28,7 @@ __all__ = ["DEFAULT_EFFORT", "DEFAULT_TILE", "Encoder", "encode_picture"]
 
 DEFAULT_EFFORT = 5
 _TILE_ALLOWANCE = 64  # bytes that a tile of a few pixels may have beyond its raw pixels
-_SHADES = 3.0  # over the root of an error's price: the step between shades that costs least
+_LEVELS = 3.0  # over the root of lam: the step between levels that costs least
 _GAIN = 0.9  # what fewer shades must bring a file to, to be worth their error
 _EXACT = 48  # bytes that being exact is worth, so that small flat pictures are
 _CLOSE = 64  # the search for a rate that fits ends when it is this near
@@ -109,7 +109,7 @@ class Encoder:
     Payloads are never longer than the raw pixels: where the rate asked for would make them so, on
     noise at the highest qualities, a coarser one is taken. Where a picture is drawn rather than
     photographed, or parts of it are, overlays are tried, exact and with fewer shades, and the file
-    is taken whose bits and squared error, at the price that goes with the rate, are the least: it
+    is taken whose bits plus lam times squared error are the least, lam going with the rate: it
     is never larger than the one that is exact throughout.
 
     Args:
@@ -165,10 +165,10 @@ class Encoder:
         if not _fits(payloads, rgb):
             header, payloads = _coarsen(rgb, header, model, self._effort, self._offsets)
         files = [self._write(header, payloads)]
-        price = model.error_price(header.rate)
+        lam = model.rd_lambda(header.rate)
         for layers in self._layers:
-            files += self._write_layers(header, layers, _SHADES / math.sqrt(price))
-        return self._cheapest(files, price) if len(files) > 1 else files[0]
+            files += self._write_layers(header, layers, _LEVELS / math.sqrt(lam))
+        return self._cheapest(files, lam) if len(files) > 1 else files[0]
 
     def encode_lossless(self) -> bytes:
         """A file of overlays alone, which decodes to the very pixels.
@@ -200,13 +200,13 @@ class Encoder:
         payloads = tuple(b"" if n in layers.bare else payloads[n] for n in tiles)
         files = [self._write(header, payloads, layers.overlays)]
         if step is not None:
-            fewer = with_fewer_shades(self._picture, layers, header.tiling, self._effort, step)
+            fewer = posterized(self._picture, layers, header.tiling, self._effort, step)
             data = self._write(header, payloads, fewer.overlays)
             files += [data] if len(data) <= _GAIN * len(files[0]) else []
         return files
 
-    def _cheapest(self, files: list[bytes], price: float) -> bytes:
-        """The file of the least bits plus price times squared error."""
+    def _cheapest(self, files: list[bytes], lam: float) -> bytes:
+        """The file of the least bits + lam times squared error."""
         picture = self._picture
         unseen = None if picture.alpha is None else picture.alpha == 0
         best, least = b"", math.inf
@@ -217,7 +217,7 @@ class Encoder:
             if unseen is not None:
                 rgb[unseen] = picture.rgb[unseen]
             error = mse(rgb, picture.rgb) * rgb.size / 3
-            cost = 8 * len(data) + price * error + (8 * _EXACT if error else 0)
+            cost = 8 * len(data) + lam * error + (8 * _EXACT if error else 0)
             if cost < least:
                 best, least = data, cost
         return best

@@ -18,9 +18,9 @@ from bitcodec.format.tiling import STRIDE, Tiling
 from bitcodec.picture.images import Picture
 from bitcodec.picture.invisible import fill_invisible
 from bitcodec.picture.overlay import encode_overlay
-from bitcodec.picture.shades import fewer_shades
+from bitcodec.picture.posterize import posterize
 
-__all__ = ["Layers", "lossless", "split", "with_fewer_shades"]
+__all__ = ["Layers", "lossless", "split", "posterized"]
 
 _REPEATED = 0.45  # of the pixels of a drawn square are like the one to their left
 _FLAT = 0.97
@@ -129,10 +129,10 @@ def _few_colours(rgb: np.ndarray, grey: bool) -> bool:
     return all(Image.fromarray(part).getcolors(most) is not None for part in (rgb[:64], rgb))
 
 
-def with_fewer_shades(
+def posterized(
     picture: Picture, layers: Layers, tiling: Tiling, effort: int, step: float
 ) -> Layers:
-    """The same with overlays that are not exact: see :func:`fewer_shades`."""
+    """The same with overlays that are not exact: see :func:`posterize`."""
     overlays = _overlays(picture.rgb, layers.shown, tiling, effort, step)
     return replace(layers, overlays=overlays)
 
@@ -164,7 +164,7 @@ def _overlays(
         kept = own.repeat(STRIDE, 0).repeat(STRIDE, 1)[:height, :width]
         pixels = rgb[box.within(tiling.picture)]
         if step is not None:
-            pixels = fewer_shades(pixels, step, kept)
+            pixels = posterize(pixels, step, kept)
         return encode_overlay(pixels, kept, webp=_TRIED[effort])
 
     return tuple(side_by_side(encode, range(tiling.count)))

@@ -65,10 +65,10 @@ class Model(abc.ABC):
         """The quality of ``encode`` when the user names none."""
 
     @abc.abstractmethod
-    def error_price(self, rate: int) -> float:
-        """Bits that a squared error of 1 at a pixel, mean of its channels, is worth at a rate.
+    def rd_lambda(self, rate: int) -> float:
+        """Lam in rate + lam distortion: bits for a squared error of 1 at a pixel (channels' mean).
 
-        That is the slope of the curve of bits over error on photographs.
+        That is the slope of the rate-distortion curve of photographs at a rate.
         """
 
     @abc.abstractmethod

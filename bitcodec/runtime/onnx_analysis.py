@@ -42,7 +42,7 @@ class OnnxAnalysis:
         at4, at8 = self.config.pixels
         feed = {
             "y0": y0,
-            "gains": np.exp(self.of.log_gain(steps[:, 0])),
+            "gains": np.exp(self.of.log_gain(steps[:, 0])).astype(np.float32),
             "companded": np.arcsinh(y0),
             "enter_bias": self._enter_bias(steps),
             "pixels": rgb.reshape(4 * tall, 4, 4 * wide, 4, 3),

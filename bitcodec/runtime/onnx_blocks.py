@@ -12,7 +12,6 @@ from bitcodec.models.ladder.activations import BYTE, Activation
 from bitcodec.models.ladder.channels import CHANNELS
 from bitcodec.models.ladder.config import LadderConfig
 from bitcodec.models.ladder.quantized import Quantizer
-from bitcodec.models.ladder.steps import STEP_MIDDLE
 from bitcodec.models.layers import fixed_point as fx
 from bitcodec.runtime.onnx_file import MICROSOFT, Graph
 from bitcodec.runtime.onnx_layers import Builder, Value
@@ -44,7 +43,6 @@ class OnnxBlocks:
         last = f"fs.{config.blocks + 1}."
         self._weight = quantizer.array(last + "weight")[:, :, 0, 0]
         self._bias = quantizer.array(last + "bias")
-        self._terms = quantizer.array("g").reshape(-1, CHANNELS)
         self.kernels = _unshuffled(quantizer.array("ws"))
         self._matrices = LazySession(self._matrices_graph)
         self._block = LazySession(self._block_graph, threads)
@@ -92,16 +90,12 @@ class OnnxBlocks:
         return {
             **{name: np.frombuffer(make(), np.uint8) for name, make in graphs.items()},
             "kernels": self.kernels,
-            "terms": self._terms,
+            "terms": self.of.array("g").reshape(-1, CHANNELS),
         }
 
     def _gain(self, steps: np.ndarray) -> np.ndarray:
         """What latents are multiplied by, (n, 768) float32; the step is in it."""
-        log = np.log(steps / STEP_MIDDLE)[:, None]
-        gain = np.zeros((len(steps), CHANNELS))
-        for term in self._terms[::-1].astype(np.float64):
-            gain = gain * log + term
-        return np.asarray(np.exp(-gain) * steps[:, None], np.float32)
+        return np.asarray(np.exp(-self.of.log_gain(steps)) * steps[:, None], np.float32)
 
     @property
     def _shapes(self) -> dict[str, tuple[str, list[int]]]:

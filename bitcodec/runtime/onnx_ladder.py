@@ -95,9 +95,9 @@ class OnnxLadder(LadderCoding):
         kernels = self._quantizer.array("ws")[:count]
         # The mean of a sum of kernels is the sum of their means, so they are averaged instead.
         means = kernels.reshape(count, 3, edge, reduce, edge, reduce).mean((3, 5))
-        step = steps_of_codes(rate).reshape(-1, 1).astype(np.float32)
+        step = steps_of_codes(rate).reshape(-1, 1)
         gain = np.exp(-self._quantizer.log_gain(step[:, 0])[:, :count]) * step
-        rows = latents.reshape(count, -1).T * gain
+        rows = latents.reshape(count, -1).T * gain.astype(np.float32)
         x = (rows @ means.reshape(count, -1) + 128).clip(0, 255)
         x = np.rint(x).astype(np.uint8).reshape(h, w, 3, edge, edge)
         return np.ascontiguousarray(x.transpose(0, 3, 1, 4, 2).reshape(h * edge, w * edge, 3))

@@ -80,7 +80,7 @@ class LadderCoding(Model, abc.ABC):
         """About 0.55 bits per pixel on photographs."""
         return 45
 
-    def error_price(self, rate: int) -> float:
+    def rd_lambda(self, rate: int) -> float:
         """What the networks were trained for."""
         return LAMBDA_SCALE / step_of_code(rate) ** 2
 

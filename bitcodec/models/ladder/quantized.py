@@ -41,10 +41,15 @@ class Quantizer:
         return np.asarray(self.tensors[name], np.float32)
 
     def log_gain(self, step: float | np.ndarray) -> np.ndarray:
-        """log of each channel's gain at steps: float32 (..., 768); :meth:`Transform.log_gain`."""
-        terms = self.array("g").reshape(-1, CHANNELS)
-        powers = np.log(np.asarray(step) / STEP_MIDDLE)[..., None] ** np.arange(len(terms))
-        return np.asarray(powers @ terms, np.float32)
+        """log of each channel's gain at steps: float64 (..., 768); :meth:`Transform.log_gain`.
+
+        By Horner's rule, in the order in which the decoder for browsers adds.
+        """
+        l = np.log(np.asarray(step, np.float64) / STEP_MIDDLE)[..., None]  # noqa: E741
+        out = np.zeros((*np.shape(step), CHANNELS))
+        for term in self.array("g").reshape(-1, CHANNELS)[::-1].astype(np.float64):
+            out = out * l + term
+        return out
 
     def layer(
         self, weight: np.ndarray, bias: np.ndarray, x: Activation, y: Activation

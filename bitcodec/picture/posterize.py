@@ -9,12 +9,12 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
-__all__ = ["fewer_shades"]
+__all__ = ["posterize"]
 
 _SMOOTH = 8  # levels to each neighbour, at most, away from edges
 
 
-def fewer_shades(
+def posterize(
     rgb: npt.NDArray[np.uint8], step: float, where: npt.NDArray[np.bool_]
 ) -> npt.NDArray[np.uint8]:
     """The picture with about ``255 / step`` levels a channel at edges.

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from PIL import Image, ImageDraw
 
-from bitcodec.picture.shades import fewer_shades
+from bitcodec.picture.posterize import posterize
 
 
 def circles() -> np.ndarray:
@@ -25,9 +25,9 @@ def colours(rgb: np.ndarray) -> int:
 
 
 @pytest.mark.parametrize("step", [8, 24, 60])
-def test_edges_get_fewer_shades(step: float) -> None:
+def test_edges_get_posterize(step: float) -> None:
     rgb = circles()
-    out = fewer_shades(rgb, step, np.ones(rgb.shape[:2], bool))
+    out = posterize(rgb, step, np.ones(rgb.shape[:2], bool))
     assert colours(out[:, :146]) < 0.8 * colours(rgb[:, :146])
     assert np.abs(out.astype(int) - rgb).max() <= 1.5 * step
     for colour in ((250, 251, 252), (13, 77, 201)):
@@ -41,7 +41,7 @@ def test_what_is_left_out_stays() -> None:
     where = np.zeros((40, 30), bool)
     where[10:] = True
     before = rgb.copy()
-    out = fewer_shades(rgb, 50, where)
+    out = posterize(rgb, 50, where)
     np.testing.assert_array_equal(rgb, before)
     np.testing.assert_array_equal(out[:10], rgb[:10])
     assert colours(out[10:]) <= 6**3
@@ -50,7 +50,7 @@ def test_what_is_left_out_stays() -> None:
 @pytest.mark.parametrize("shape", [(1, 1), (1, 9), (9, 1), (5, 4)])
 def test_small_and_grey(shape: tuple[int, int]) -> None:
     rgb = np.random.default_rng(1).integers(0, 256, (*shape, 1), dtype=np.uint8).repeat(3, 2)
-    out = fewer_shades(rgb, 300, np.ones(shape, bool))
+    out = posterize(rgb, 300, np.ones(shape, bool))
     assert (out[..., 1:] == out[..., :1]).all()
-    np.testing.assert_array_equal(fewer_shades(rgb, 0.5, np.ones(shape, bool)), rgb)
-    np.testing.assert_array_equal(fewer_shades(rgb, 50, np.zeros(shape, bool)), rgb)
+    np.testing.assert_array_equal(posterize(rgb, 0.5, np.ones(shape, bool)), rgb)
+    np.testing.assert_array_equal(posterize(rgb, 50, np.zeros(shape, bool)), rgb)
