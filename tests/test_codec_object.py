@@ -47,12 +47,13 @@ def test_settings_are_those_of_encode(draw: Draw, tiny_weights: Path) -> None:
 
 def test_decoding(draw: Draw) -> None:
     codec = bitcodec.Codec()
-    for mode in ("L", "RGB"):
+    for mode in ("L", "LA", "RGB", "RGBA"):
         data = codec.encode(draw(mode=mode))
         image = codec.decode(data)
         assert image.tobytes() == bitcodec.decode(data).tobytes()
         array = codec.decode_array(data)
         assert array.tobytes() == image.tobytes()
+        assert codec.encode(array) == codec.encode(image)
         array[0] = 0  # its own, writable
 
 

@@ -120,6 +120,25 @@ def test_tiff_layouts(
 
 @pytest.mark.parametrize("order", ["<", ">"])
 @pytest.mark.parametrize("packed", [False, True])
+@pytest.mark.parametrize("planar", [1, 2])
+def test_16_bits_that_were_multiplied_by_alpha(order: str, packed: bool, planar: int) -> None:
+    picture = ramps(4)
+    multiplied = np.dstack((picture[..., :3] * picture[..., 3:], picture[..., 3]))
+    samples = stored(multiplied, 16, order)
+    strips = [samples.tobytes()]
+    if planar == 2:
+        strips = [np.ascontiguousarray(samples[..., i]).tobytes() for i in range(4)]
+    tags = {338: (SHORT, [1])}
+    data = tiff(strips, [16] * 4, 2, order, planar=planar, packed=packed, tags=tags)
+    for got in (open_picture(data), from_pil(Image.open(io.BytesIO(data)))):
+        assert got.alpha is not None
+        seen = np.dstack((got.rgb, got.alpha))
+        assert np.abs(seen - picture * 255).max() <= 1
+        assert DEEP in got.notes
+
+
+@pytest.mark.parametrize("order", ["<", ">"])
+@pytest.mark.parametrize("packed", [False, True])
 @pytest.mark.parametrize("depth", [1, 2, 4, 8, 16])
 @pytest.mark.parametrize("colours", [0, 1])
 def test_grey_tiff_of_every_depth(order: str, packed: bool, depth: int, colours: int) -> None:

@@ -55,7 +55,7 @@ def encode(
     At most one of quality, bpp, size, psnr and lossless; with none, the model's default quality.
 
     Args:
-        image: a Pillow image of any mode; uint8 of shape (H, W), (H, W, 3) or (H, W, 4); a
+        image: a Pillow image of any mode; uint8 of shape (H, W) or (H, W, 2, 3 or 4); a
             picture file, as bytes or another buffer, by its path, or open for reading; or what
             :func:`bitcodec.picture.images.open_picture` returns.
         model: a name, the path of a weights file, or a loaded model; None for the default.

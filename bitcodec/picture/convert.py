@@ -26,9 +26,9 @@ def convert(image: Image.Image) -> Picture:
     notes: tuple[str, ...] = (
         ("other frames dropped",) if getattr(image, "is_animated", False) else ()
     )
-    raw = raw_mode(image)
     file = whole_file(image)
     facts = look(image, file)
+    raw = raw_mode(image)
     if facts.bits > 8:
         notes += (f"{facts.bits} bits a channel reduced to 8",)
     is_tiff = isinstance(image, TiffImagePlugin.TiffImageFile)

@@ -120,8 +120,8 @@ def _as_pil(image: Image.Image | npt.NDArray[Any]) -> Image.Image:
     array = np.asarray(image)
     if array.dtype != np.uint8:
         raise ImageError(f"an array must be uint8, not {array.dtype}")
-    if array.ndim not in (2, 3) or (array.ndim == 3 and array.shape[2] not in (3, 4)):
-        raise ImageError(f"an array must be (H, W), (H, W, 3) or (H, W, 4), not {array.shape}")
+    if array.ndim not in (2, 3) or (array.ndim == 3 and array.shape[2] not in (2, 3, 4)):
+        raise ImageError(f"an array must be (H, W) or (H, W, 2, 3 or 4), not {array.shape}")
     if 0 in array.shape:
         raise ImageError("a picture without pixels")
     return Image.fromarray(np.ascontiguousarray(array))

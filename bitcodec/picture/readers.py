@@ -10,11 +10,12 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from PIL import Image, TiffImagePlugin
+from PIL import Image, ImageFile, TiffImagePlugin
 
 from bitcodec.errors import ImageError
 from bitcodec.picture import boxes, png, tiff
 from bitcodec.picture.colour import Coding
+from bitcodec.picture.modes import raw_mode
 
 __all__ = ["Alpha", "Facts", "deep_samples", "look", "whole_file"]
 
@@ -64,6 +65,11 @@ def look(image: Image.Image, file: bytes | None) -> Facts:
         raise ImageError("FITS pictures of more than 8 bits are not supported: convert it first")
     if isinstance(image, TiffImagePlugin.TiffImageFile):
         tiff.set_right(image)
+        raw = raw_mode(image)
+        # Pillow would divide by alpha in 8 bits; planes are not read by it.
+        if raw.startswith("RGBa;16") and image.tag_v2.get(284) != 2:
+            image.tile = _with_raw(image, raw.replace("a", "A"))
+            return Facts(alpha="multiplied")
         said = image.tag_v2.get(338)
         return Facts(alpha="real" if said in ((1,), (2,), 1, 2) else "unsure")
     if kind in ("AVIF", "HEIF"):
@@ -98,13 +104,19 @@ def deep_samples(image: Image.Image, raw: str, file: bytes | None) -> npt.NDArra
         return None
     other = f"{start};16{swapped[end]}"
     with Image.open(io.BytesIO(file), formats=[image.format]) as low:
-        low.tile = [
-            tile._replace(args=other if isinstance(tile.args, str) else (other, *tile.args[1:]))
-            for tile in low.tile
-        ]
+        low.tile = _with_raw(low, other)
         lower = np.array(low)
     both: npt.NDArray[Any] = np.array(image).astype(np.uint16) << 8 | lower
     return both
+
+
+def _with_raw(image: ImageFile.ImageFile, raw: str) -> list[Any]:
+    """The pieces of a file, to be read as stored in another way."""
+    pieces = []
+    for tile in image.tile:
+        more = tile.args[1:] if isinstance(tile.args, tuple) else ()
+        pieces.append(tile._replace(args=(raw, *more) if more else raw))
+    return pieces
 
 
 def _nclx(info: dict[Any, Any], file: bytes | None) -> Coding | None:
