@@ -154,6 +154,7 @@ def encoded(name: str, picture: Image.Image, model: Model, rate: int, tile: int)
         return encoder.encode_lossless()
     if name.endswith("-mixed"):
         return encoder._write_layers(encoder._header(rate), encoder._layers[-1])[0]
+    encoder._layers = ()  # tiles alone, whatever is cheapest
     return encoder.encode(rate)
 
 

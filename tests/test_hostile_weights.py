@@ -128,9 +128,9 @@ def test_the_networks_of_a_command(ladder: Tensors, tiny_weights: Path, tmp_path
     for family, (tensors, config), key, wrong in (
         ("ladder", (ladder, SHAPE), "ranges.up.out", torch.ones(47)),
         ("ladder", (ladder, SHAPE), "ranges.fs.1", torch.full((8,), float("nan"))),
-        ("ladder", (ladder, SHAPE), "ranges.up.body.0.f.0", None),
+        ("ladder", (ladder, SHAPE), "ranges.up.body.0.a", None),
         ("ladder", (ladder, SHAPE), "ranges.more", torch.ones(1)),
-        ("ladder", (ladder, SHAPE), "transform.up.u8.2.f.0.bias", torch.full((4,), float("inf"))),
+        ("ladder", (ladder, SHAPE), "transform.up.u8.2.dw.bias", torch.full((4,), float("inf"))),
         ("ladder", (ladder, SHAPE), "transform.fa.0.bias", torch.zeros(8, dtype=torch.int8)),
         ("sign", sign, "g_s.0.weight", torch.zeros(16, 4, 5, 6)),
         ("sign", sign, "g_a.0.bias", torch.full((4,), float("nan"))),

@@ -19,10 +19,10 @@ def conv_shapes(name: str, inputs: int, outputs: int, edge: int = 1) -> Shapes:
     return {f"{name}.weight": (outputs, inputs, edge, edge), f"{name}.bias": (outputs,)}
 
 
-def block_shapes(name: str, channels: int) -> Shapes:
+def block_shapes(name: str, channels: int, edge: int = 5) -> Shapes:
     """Of a :class:`DepthwiseBlock`."""
     return {
-        **conv_shapes(f"{name}.dw", 1, channels, 5),
+        **conv_shapes(f"{name}.dw", 1, channels, edge),
         **conv_shapes(f"{name}.a", channels, 2 * channels),
         **conv_shapes(f"{name}.b", 2 * channels, channels),
     }

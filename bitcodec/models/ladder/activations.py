@@ -98,7 +98,7 @@ def analysis_activations(config: LadderConfig, ranges: Mapping[str, np.ndarray])
     companded = Activation.of(BYTE / 14)  # asinh of latents, up to 9
     table = {"fa.0.in": companded, "down.d4.0.in": _PIXELS}
     for first, blocks in down_sections(config)[:2]:
-        shared = of.shared(first, *_parts(blocks))
+        shared = of.shared(first, *_parts(blocks, ".f.2"))
         table[first] = of.into(first, shared)
         table |= of.residuals(blocks, shared)
     return table | of.trunk("fa", config.blocks, "taps.fa_sum", relu=False)
@@ -109,25 +109,26 @@ def synthesis_activations(config: LadderConfig, ranges: Mapping[str, np.ndarray]
     of = _Ranges(ranges)
     wide8, wide4 = of.narrow("up.u8.0"), of.narrow("up.u4.0")
     at8, at4 = ["up.u8.2", "up.u8.3"], [f"up.body.{n}" for n in range(3)]
-    shared8 = np.maximum(of.shared(*_parts(at8)), wide8)
-    shared4 = np.maximum(of.shared("up.taps.inp", "up.taps.sum", *_parts(at4)), wide4)
+    shared8 = np.maximum(of.shared(*_parts(at8, ".b")), wide8)
+    shared4 = of.shared("up.taps.inp", "up.taps.sum", *_parts(at4, ".b"))
+    shared4 = np.maximum(shared4, wide4)
     return {
         "fs.0.in": Activation.of(BYTE / 16),  # companded latents
         **of.trunk("fs", config.blocks, "taps.fs0", relu=True),
         "up.u8.0": Activation.of(float((wide8 / shared8).max()), shared8),
-        **of.residuals(at8, shared8),
+        **of.narrow_blocks(at8, shared8),
         "up.u4.0": Activation.of(float((wide4 / shared4).max()), shared4),
         "up.inp.in": Activation.of(float(of.range("taps.x1").max())),
         "up.inp": of.into("up.taps.inp", shared4),
         "up.taps.sum": of.into("up.taps.sum", shared4),
-        **of.residuals(at4, shared4),
+        **of.narrow_blocks(at4, shared4),
         "up.out": Activation.of(float(of.range("up.out").max())),
     }
 
 
-def _parts(blocks: list[str]) -> list[str]:
-    """What is added up in residual blocks."""
-    return [name + part for name in blocks for part in ("", ".f.2")]
+def _parts(blocks: list[str], last: str) -> list[str]:
+    """What is added up in residual blocks with such a last layer."""
+    return [name + part for name in blocks for part in ("", last)]
 
 
 class _Ranges:
@@ -165,6 +166,16 @@ class _Ranges:
         for name in blocks:
             table[name + ".f.0"] = self.own(name + ".f.0", positive=True)
             table[name + ".f.2"] = self.into(name + ".f.2", shared)
+            table[name] = self.into(name, shared)
+        return table
+
+    def narrow_blocks(self, blocks: list[str], shared: np.ndarray) -> Table:
+        """Depthwise, 1x1, ReLU, 1x1, plus the input, which is in bytes too."""
+        table: Table = {}
+        for name in blocks:
+            table[name + ".dw"] = self.own(name + ".dw")
+            table[name + ".a"] = self.own(name + ".a", positive=True)
+            table[name + ".b"] = self.into(name + ".b", shared)
             table[name] = self.into(name, shared)
         return table
 

@@ -8,6 +8,7 @@ from torch.nn import functional as F
 
 from bitcodec.models.ladder.config import LadderConfig
 from bitcodec.models.layers.halo import NO_HALO, Halo, crop_halo
+from bitcodec.models.layers.residual_block import DepthwiseBlock
 
 __all__ = ["UP_REACH", "PixelDown", "PixelUp", "ResidualConv", "taps", "zero"]
 
@@ -85,12 +86,13 @@ class PixelUp(nn.Module):
         self.u8 = nn.Sequential(
             nn.Conv2d(config.width, 4 * at8, 1),
             nn.PixelShuffle(2),
-            ResidualConv(at8),
-            ResidualConv(at8),
+            DepthwiseBlock(at8, std=1e-3, relu=True),
+            DepthwiseBlock(at8, std=1e-3, relu=True),
         )
         self.u4 = nn.Sequential(nn.Conv2d(at8, 4 * at4, 1), nn.PixelShuffle(2))
         self.inp = nn.Conv2d(48, at4, 3, padding=1)
-        self.body = nn.Sequential(ResidualConv(at4), ResidualConv(at4), ResidualConv(at4))
+        body = (DepthwiseBlock(at4, std=1e-3, relu=True, edge=3) for _ in range(3))
+        self.body = nn.Sequential(*body)
         self.out = zero(nn.Conv2d(at4, 48, 3, padding=1))
         self.taps = taps("inp", "sum")
 

@@ -37,7 +37,7 @@ def measure_ranges(
     ranges: dict[str, Tensor] = {}
 
     def watch(name: str, module: nn.Module) -> torch.utils.hooks.RemovableHandle:
-        positive = bool(re.search(r"\.f\.0$|^fs\.\d\.a$", name))
+        positive = bool(re.search(r"\.f\.0$|^(fs|up\.u8|up\.body)\.\d\.a$", name))
 
         def hook(_: nn.Module, __: tuple[Tensor, ...], out: Tensor) -> None:
             rows = (out.clamp_min(0) if positive else out.abs()).transpose(0, 1).flatten(1)

@@ -39,10 +39,12 @@ def transform_shapes(config: LadderConfig) -> Shapes:
     out |= _residuals(*down[second + 1 : -2], channels=at8)
     out |= conv_shapes(down[-1], 4 * at8, width)
     out |= conv_shapes("up.u8.0", width, 4 * at8)
-    out |= _residuals("up.u8.2", "up.u8.3", channels=at8)
+    for n in (2, 3):
+        out |= block_shapes(f"up.u8.{n}", at8)
     out |= conv_shapes("up.u4.0", at8, 4 * at4)
     out |= conv_shapes("up.inp", 48, at4, 3)
-    out |= _residuals("up.body.0", "up.body.1", "up.body.2", channels=at4)
+    for n in range(3):
+        out |= block_shapes(f"up.body.{n}", at4, 3)
     return out | conv_shapes("up.out", at4, 48, 3)
 
 

@@ -9,18 +9,19 @@ from bitcodec.models.layers.depthwise import Depthwise
 
 
 class DepthwiseBlock(nn.Module):
-    """Depthwise 5x5, 1x1 to twice the channels, GELU or ReLU, 1x1 back, plus the input.
+    """Depthwise, 1x1 to twice the channels, GELU or ReLU, 1x1 back, plus the input.
 
     Args:
         channels: in and out.
         std: standard deviation of the last layer's initial weights; 0 starts as the identity.
         relu: ReLU, which costs nothing in int8, in the place of GELU.
+        edge: of the depthwise kernels, odd.
     """
 
-    def __init__(self, channels: int, std: float = 0.0, relu: bool = False) -> None:
+    def __init__(self, channels: int, std: float = 0.0, relu: bool = False, edge: int = 5) -> None:
         super().__init__()
         self.activate = F.relu if relu else F.gelu
-        self.dw = Depthwise(channels, 5)
+        self.dw = Depthwise(channels, edge)
         self.a = nn.Conv2d(channels, 2 * channels, 1)
         self.b = nn.Conv2d(2 * channels, channels, 1)
         nn.init.normal_(self.b.weight, std=std)
