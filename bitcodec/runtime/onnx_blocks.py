@@ -65,9 +65,12 @@ class OnnxBlocks:
             return found
         gain, large = self._gain(steps[0]), large_channels(rows)
         clipped = rows[:, large].clip(-BYTE, BYTE)
-        feed["bytes"] = low_bytes(rows)
+        used = _used(rows)
+        feed["bytes"] = low_bytes(rows[:, :used])
         feed["bytes"][:, large] = low_bytes(clipped)
-        blocks: np.ndarray = self._block.run(feed | self._of_step(steps[0, 0], gain))[0]
+        feed |= self._of_step(steps[0, 0], gain)
+        feed |= {"high": feed["high"][:used], "low": feed["low"][:used]}
+        blocks: np.ndarray = self._block.run(feed)[0]
         rest = rows[:, large] - clipped
         where = np.flatnonzero(rest.any(1))
         blocks[where] += rest[where].astype(np.float32) @ (gain.T[large] * self.kernels[large])
@@ -98,11 +101,11 @@ class OnnxBlocks:
         return np.asarray(np.exp(-self.of.log_gain(steps)) * steps[:, None], np.float32)
 
     @property
-    def _shapes(self) -> dict[str, tuple[str, list[int]]]:
+    def _shapes(self) -> dict[str, tuple[str, list[int | str]]]:
         """Of the matrices: two times 7 bits and a scale, of latents; and the same of features."""
         return {
-            "high": ("int8", [CHANNELS, _PIXELS]),
-            "low": ("int8", [CHANNELS, _PIXELS]),
+            "high": ("int8", ["k", _PIXELS]),
+            "low": ("int8", ["k", _PIXELS]),
             "high_scale": ("float32", [_PIXELS]),
             "low_scale": ("float32", [_PIXELS]),
             "leave": ("int8", [self.width, _PIXELS]),
@@ -137,7 +140,7 @@ class OnnxBlocks:
     def _block_graph(self) -> bytes:
         """The block transform of latents and of the trunk's features, at one step."""
         g = Graph()
-        rows = g.input("bytes", "uint8", ["n", CHANNELS])
+        rows = g.input("bytes", "uint8", ["n", "k"])
         features = g.input("features", "uint8", ["n", self.width])
         of = {name: g.input(name, *shape) for name, shape in self._shapes.items()}
 
@@ -166,6 +169,12 @@ class OnnxBlocks:
 def large_channels(rows: np.ndarray) -> np.ndarray:
     """Channels of latents, int16 (n, 768), with any that bytes do not hold."""
     return np.flatnonzero((rows.max(0) > BYTE) | (rows.min(0) < -BYTE))
+
+
+def _used(rows: np.ndarray) -> int:
+    """How many channels from the first on hold all latents that are not 0; a multiple of 64."""
+    last = np.flatnonzero(rows.any(0)).max(initial=0)
+    return int(last) // 64 * 64 + 64
 
 
 def low_bytes(latents: np.ndarray) -> np.ndarray:
