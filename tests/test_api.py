@@ -42,7 +42,7 @@ def test_modes_come_back(draw: Draw, mode: str) -> None:
     "array",
     [
         np.zeros((4, 4, 3), np.float32),
-        np.zeros((4, 4, 2), np.uint8),
+        np.zeros((4, 4, 5), np.uint8),
         np.zeros((0, 4, 3), np.uint8),
         np.zeros((2, 4, 4, 3), np.uint8),
         np.zeros(4, np.uint8),
