@@ -77,7 +77,7 @@ class Builder:
         hidden = self.conv(x, name + ".f.0")
         return self.add(self.conv(hidden, name + ".f.2"), x, name)
 
-    def narrow_block(self, x: Value, name: str) -> Value:
+    def depthwise_block(self, x: Value, name: str) -> Value:
         """Depthwise, 1x1, ReLU, 1x1, plus the input, all in bytes."""
         hidden = self.conv(self.conv(x, name + ".dw"), name + ".a")
         return self.add(self.conv(hidden, name + ".b"), x, name)

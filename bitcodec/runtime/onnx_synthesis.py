@@ -155,13 +155,13 @@ class OnnxSynthesis:
         up = b.conv(Value(features, self._features), "up.u8.0", Order(outputs=shuffled(at8)))
         up = b.shuffle(up, size8, at8)
         for n in (2, 3):
-            up = b.narrow_block(up, f"up.u8.{n}")
+            up = b.depthwise_block(up, f"up.u8.{n}")
         up = b.conv(b.cut(up, "near8"), "up.u4.0", Order(outputs=shuffled(at4)))
         seen = b.quantize(x1, b.table["up.inp.in"])
         seen = b.conv(seen, "up.inp", Order(inputs=_COLOURS_LAST, gain=1 / 128))
         up = b.add(b.shuffle(up, size4, at4), seen, "up.taps.sum")
         for n in range(3):
-            up = b.narrow_block(up, f"up.body.{n}")
+            up = b.depthwise_block(up, f"up.body.{n}")
         zero, out = g.constant(np.uint8(128)), b.conv(up, "up.out", Order(outputs=_COLOURS_LAST))
         more = g.node("DequantizeLinear", out.name, g.constant(1.0), zero)
         more = g.node("Mul", more, g.input("unit", "float32", [1, "y4", "x4", 1]))

@@ -116,12 +116,12 @@ def synthesis_activations(config: LadderConfig, ranges: Mapping[str, np.ndarray]
         "fs.0.in": Activation.of(BYTE / 16),  # companded latents
         **of.trunk("fs", config.blocks, "taps.fs0", relu=True),
         "up.u8.0": Activation.of(float((wide8 / shared8).max()), shared8),
-        **of.narrow_blocks(at8, shared8),
+        **of.depthwise_blocks(at8, shared8),
         "up.u4.0": Activation.of(float((wide4 / shared4).max()), shared4),
         "up.inp.in": Activation.of(float(of.range("taps.x1").max())),
         "up.inp": of.into("up.taps.inp", shared4),
         "up.taps.sum": of.into("up.taps.sum", shared4),
-        **of.narrow_blocks(at4, shared4),
+        **of.depthwise_blocks(at4, shared4),
         "up.out": Activation.of(float(of.range("up.out").max())),
     }
 
@@ -169,7 +169,7 @@ class _Ranges:
             table[name] = self.into(name, shared)
         return table
 
-    def narrow_blocks(self, blocks: list[str], shared: np.ndarray) -> Table:
+    def depthwise_blocks(self, blocks: list[str], shared: np.ndarray) -> Table:
         """Depthwise, 1x1, ReLU, 1x1, plus the input, which is in bytes too."""
         table: Table = {}
         for name in blocks:

@@ -98,12 +98,12 @@ class Rounding:
         far, near = halo.at_most(sum(UP_REACH)), halo.at_most(UP_REACH[1])
         at8 = self._wider(path.u8, h, "up.u8.0")
         for n in (2, 3):
-            at8 = self._narrow_block(cast(DepthwiseBlock, path.u8[n]), at8, f"up.u8.{n}")
+            at8 = self._depthwise_block(cast(DepthwiseBlock, path.u8[n]), at8, f"up.u8.{n}")
         at4 = self._wider(path.u4, at8.cut(far, near, 2), "up.u4.0")
         seen = self._layer(self._round(x1, "up.inp.in"), path.inp, "up.inp", gain=1 / 128)
         at4 = self._round(at4.real() + seen.real(), "up.taps.sum")
         for n in range(3):
-            at4 = self._narrow_block(cast(DepthwiseBlock, path.body[n]), at4, f"up.body.{n}")
+            at4 = self._depthwise_block(cast(DepthwiseBlock, path.body[n]), at4, f"up.body.{n}")
         out = self._layer(at4, path.out, "up.out").real()
         return crop_halo(out, near, NO_HALO, 4)
 
@@ -153,7 +153,7 @@ class Rounding:
         more = self._layer(inner, cast(nn.Conv2d, block.f[2]), name + ".f.2")
         return self._round(more.real() + x.real(), name)
 
-    def _narrow_block(self, block: DepthwiseBlock, x: Rounded, name: str) -> Rounded:
+    def _depthwise_block(self, block: DepthwiseBlock, x: Rounded, name: str) -> Rounded:
         inner = self._layer(x, block.dw, name + ".dw")
         inner = self._layer(inner, block.a, name + ".a")  # clipped at 0: ReLU
         more = self._layer(inner, block.b, name + ".b")
