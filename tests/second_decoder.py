@@ -154,7 +154,7 @@ def unpack(payload: bytes, shape: tuple[int, int, int]) -> np.ndarray:
 # --- ranged payloads -------------------------------------------------------------------------
 
 SIZES = (1, 2, 2, 3, 4, 4, 6, 10, 8, 16, 20, 28, 32, 56, 56, 136, 112, 272)
-PASSES = (4, 2, 2, 2, 2, 2, 1, 2, 1, 2, 1, 1, 1, 1, 1, 1, 1, 1)
+PASSES = (5, 5, 2, 2, 2, 2, 1, 2, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1)
 ONES = 2**64 - 1
 Tensors = dict[str, np.ndarray]
 
@@ -286,7 +286,8 @@ def decode_tail(source: RangeDecoder, order: dict[int, int]) -> dict[int, int]:
 def positions(passes: int, h: int, w: int) -> list[np.ndarray]:
     """Flat indices of the positions of each pass, row by row."""
     i, j = np.indices((h, w))
-    number = {1: 0 * i, 2: (i + j) % 2, 4: np.array([[0, 2], [3, 1]])[i % 2, j % 2]}[passes]
+    of_five = np.array([[0, 4, 2, 4], [4, 3, 4, 3], [2, 4, 1, 4], [4, 3, 4, 3]])
+    number = {1: 0 * i, 2: (i + j) % 2, 5: of_five[i % 4, j % 4]}[passes]
     return [np.flatnonzero(number == p) for p in range(passes)]
 
 

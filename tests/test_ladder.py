@@ -118,10 +118,12 @@ def test_bfloat16_changes_pixels_by_one_at_most() -> None:
 
 def test_groups_and_passes() -> None:
     assert CHANNELS == 768
-    assert sum(group.passes for group in GROUPS) == 28
+    assert sum(group.passes for group in GROUPS) == 31
     assert zigzag()[:6] == [(0, 0), (0, 1), (1, 0), (2, 0), (1, 1), (0, 2)]
     assert pass_map(2, 2, 3).tolist() == [[0, 1, 0], [1, 0, 1]]
-    assert pass_map(4, 2, 2).tolist() == [[0, 2], [3, 1]]
+    assert pass_map(3, 2, 4).tolist() == [[0, 2, 0, 2], [2, 1, 2, 1]]
+    period = [[0, 4, 2, 4], [4, 3, 4, 3], [2, 4, 1, 4], [4, 3, 4, 3]]
+    assert pass_map(5, 4, 8).tolist() == [row + row for row in period]
 
 
 def test_latents_are_the_sum_of_their_ladder_bits() -> None:
@@ -192,11 +194,11 @@ def test_float_path_in_passes_is_the_path_at_once() -> None:
     context = _context(6)
     torch.manual_seed(6)
     step = torch.full((1, 1, 1, 1), 30.0)
-    q = torch.round(2 * torch.randn(1, CHANNELS, 4, 4))
+    q = torch.round(2 * torch.randn(1, CHANNELS, 5, 7))
     with torch.no_grad():
         mu, s = context(q, step)
         for group in GROUPS:
-            where = torch.from_numpy(pass_map(group.passes, 4, 4))
+            where = torch.from_numpy(pass_map(group.passes, 5, 7))
             for k in range(group.passes):
                 known = q.clone()
                 known[:, group.stop :] = 0

@@ -25,25 +25,24 @@ def _encode(targets: np.ndarray) -> tuple[int, np.ndarray]:
 
 
 def _mixing() -> torch.Tensor:
-    """A synthesis whose columns are not orthogonal: 48 levels to 3 x 4 x 4 pixels."""
+    """A synthesis whose columns are not orthogonal: 768 levels to 3 x 16 x 16 pixels."""
     generator = torch.Generator().manual_seed(0)
-    eye = torch.eye(48) + 0.12 * torch.randn(48, 48, generator=generator)
-    return _STEP * eye
+    return _STEP * (torch.eye(768) + 0.02 * torch.randn(768, 768, generator=generator))
 
 
 def _loss(targets: np.ndarray, x: torch.Tensor) -> float:
     bits, q = _encode(targets)
     x_hat = (_mixing() @ torch.from_numpy(q).float().flatten()).reshape(x.shape)
-    return bits + LAMBDA_SCALE / _STEP**2 * 16 * float((x_hat - x).square().mean())
+    return bits + LAMBDA_SCALE / _STEP**2 * 256 * float((x_hat - x).square().mean())
 
 
 def _case() -> tuple[torch.Tensor, np.ndarray]:
-    x = 30 * torch.randn(1, 3, 4, 4, generator=torch.Generator().manual_seed(1))
-    latents = torch.linalg.solve(_mixing(), x.flatten()).reshape(48, 1, 1).numpy()
+    x = 30 * torch.randn(1, 3, 16, 16, generator=torch.Generator().manual_seed(1))
+    latents = torch.linalg.solve(_mixing(), x.flatten()).reshape(768, 1, 1).numpy()
     return x, latents
 
 
-def _run(weight: float, rounds: int) -> tuple[float, float]:
+def _run(curvature: float, rounds: int) -> tuple[float, float]:
     x, latents = _case()
     out = search_latents(
         x,
@@ -51,33 +50,33 @@ def _run(weight: float, rounds: int) -> tuple[float, float]:
         torch.full((1, 1, 1, 1), _STEP),
         _encode,
         lambda q: (_mixing() @ q.flatten()).reshape(x.shape),
-        weight,
+        torch.full((1, 768, 1, 1), curvature),
         rounds,
     )
     return _loss(latents, x), _loss(out, x)
 
 
 def test_gradient_steps_lower_the_loss() -> None:
-    before, once = _run(16.0, 1)
-    _, often = _run(16.0, 8)
-    assert once < before
-    assert often < once
+    before, some = _run(8.0, 4)
+    _, often = _run(8.0, 8)
+    assert some < before
+    assert often < some
 
 
 def test_what_is_worse_is_not_taken() -> None:
-    before, after = _run(0.05, 3)  # steps so long that they diverge
+    before, after = _run(0.5, 3)  # steps so long that they diverge
     assert after == before
 
 
-@pytest.mark.parametrize("inference", [False, True])
-def test_high_effort_pays_with_the_shipped_weights(inference: bool) -> None:
+@pytest.mark.parametrize(("quality", "inference"), [(20, False), (50, True), (80, False)])
+def test_high_effort_pays_with_the_shipped_weights(quality: int, inference: bool) -> None:
     with Image.open(_SAMPLES / "astronaut.png") as image:
         picture = np.asarray(image.convert("RGB"))[100:196, 160:288]
-    quality, step = 60, 2 ** (bitcodec.load_model("ladder").rate_for_quality(60) / 1024)
+    step = 2 ** (bitcodec.load_model("ladder").rate_for_quality(quality) / 1024)
     losses = []
     for effort in (5, 9):
         with torch.inference_mode(inference):
             data = bitcodec.encode(picture, model="ladder", quality=quality, effort=effort)
         out = np.asarray(bitcodec.decode(data))
         losses.append(8 * len(data) + LAMBDA_SCALE / step**2 * picture.size / 3 * mse(picture, out))
-    assert losses[1] < losses[0]
+    assert losses[1] < 0.998 * losses[0]

@@ -6,7 +6,7 @@ import { integers, tensor, type Model } from "./model";
 import { RangeDecoder } from "./range";
 
 const SIZES = [1, 2, 2, 3, 4, 4, 6, 10, 8, 16, 20, 28, 32, 56, 56, 136, 112, 272];
-const PASSES = [4, 2, 2, 2, 2, 2, 1, 2, 1, 2, 1, 1, 1, 1, 1, 1, 1, 1];
+const PASSES = [5, 5, 2, 2, 2, 2, 1, 2, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1];
 export const CHANNELS = 768;
 export const STEP_MIDDLE = 48;
 const ZERO = 128;
@@ -28,8 +28,9 @@ export function stepCode(rate: number, offset: number): number {
 }
 
 function passOf(passes: number, i: number, j: number): number {
-  if (passes === 4) return 3 * (i & 1) + 2 * (j & 1) - 4 * (i & j & 1);
-  return passes === 2 ? (i + j) & 1 : 0;
+  if (passes < 3) return (i + j) % passes;
+  if ((i | j) & 1) return passes - 2 + ((i + j) & 1);
+  return passOf(passes - 2, i >> 1, j >> 1);
 }
 
 /** Companded latents of a group as bytes, with a margin of zeros. */

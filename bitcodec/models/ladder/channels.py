@@ -21,7 +21,7 @@ class Group:
     Attributes:
         start: first channel.
         stop: one past the last channel.
-        passes: 1 (all positions at once), 2 (checkerboard) or 4 (2x2 phases).
+        passes: over its positions, see :func:`pass_of`.
     """
 
     start: int
@@ -36,8 +36,8 @@ class Group:
 
 # (luma?, first zigzag index, one past the last, passes)
 _BANDS = (
-    (True, 0, 1, 4),
-    (False, 0, 1, 2),
+    (True, 0, 1, 5),
+    (False, 0, 1, 5),
     (True, 1, 3, 2),
     (True, 3, 6, 2),
     (False, 1, 3, 2),
@@ -45,7 +45,7 @@ _BANDS = (
     (False, 3, 6, 1),
     (True, 10, 20, 2),
     (False, 6, 10, 1),
-    (True, 20, 36, 2),
+    (True, 20, 36, 1),
     (False, 10, 20, 1),
     (True, 36, 64, 1),
     (False, 20, 36, 1),
@@ -73,12 +73,13 @@ CHANNELS = GROUPS[-1].stop  #: 768
 def pass_of(passes: int, i: Any, j: Any) -> Any:
     """Which pass codes the latents of row i, column j (integers, or arrays of them).
 
-    Two passes: (i + j) even first. Four: (even, even), (odd, odd), (even, odd), (odd, even).
+    One pass: all at once. Two: those with i + j even first. More are a hierarchy: those with both
+    even in all passes but two, as if there were no others; then both odd; then the rest.
     """
-    i, j = i % 2, j % 2
-    if passes == 4:
-        return 3 * i + 2 * j - 4 * i * j
-    return (i + j) % passes
+    if passes < 3:
+        return (i + j) % passes
+    even = (1 - i % 2) * (1 - j % 2)
+    return even * pass_of(passes - 2, i // 2, j // 2) + (1 - even) * (passes - 2 + (i + j) % 2)
 
 
 def pass_map(passes: int, h: int, w: int) -> np.ndarray:

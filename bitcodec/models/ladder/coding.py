@@ -27,7 +27,6 @@ from bitcodec.models.ladder.steps import (
 )
 
 SEARCH_ROUNDS = {7: 1, 8: 2, 9: 5}  #: gradient steps of the high efforts
-_SEARCHED_RDO = 12.0  #: what is lost by bolder rounding is made good by them
 HALO = 64  #: pixels of context for the analysis: beyond, latents change by 0.002 at most
 _making = fork_safe_lock()
 
@@ -101,8 +100,7 @@ class LadderCoding(Model, abc.ABC):
 
     def rdoq_weight(self, effort: int) -> float:
         """Of the squared error against bits in rounding; 0 is plain rounding."""
-        rdo = float(self.config.rdo) if effort else 0.0
-        return min(rdo, _SEARCHED_RDO) if effort in SEARCH_ROUNDS else rdo
+        return float(self.config.rdo) if effort else 0.0
 
     def encode_tile(self, latents: np.ndarray, rate: int, effort: int) -> bytes:
         """Effort 0 rounds; from 1 on rounding is rate-distortion optimised."""

@@ -1,13 +1,10 @@
 """Latents that suit the synthesis better than the analysis's own: the high efforts of `ladder`.
 
-Rate plus distortion is minimised over the quantised latents q by proximal gradient steps (ISTA;
-Daubechies, Defrise, De Mol 2004; Beck and Teboulle 2009, equation 1.4):
-
-    q <- argmin  bits(q) + c |t - q|^2,    t = q - gradient / (2 c),
-
-where the gradient is that of the distortion in bits, lam MSE, through the synthesis network. The
-minimisation is the rate-distortion optimised rounding of the lower efforts, with t instead of the
-analysis's latents. So each rounding makes up for the errors of the others.
+The targets of rate-distortion optimised rounding follow the gradient of the distortion, lam MSE,
+at the latents that they were rounded to. So each rounding makes up for the errors of the others.
+As rounding with straight-through gradients (Theis et al. 2017, arXiv 1703.00395, equation 4), but
+for one picture's latents; each channel's steps are scaled by its curvature, get smaller, and the
+targets are drawn back to where they began, or else they would give back what rounding saves.
 """
 
 from __future__ import annotations
@@ -20,6 +17,9 @@ from torch import Tensor
 
 from bitcodec.models.ladder.steps import LAMBDA_SCALE
 
+_CAUTION = 6.0  #: the first step is so many times smaller than Newton's
+_BACK = 0.1  #: of the way to where a target began, at each step
+
 
 def search_latents(
     x: Tensor,
@@ -27,7 +27,7 @@ def search_latents(
     step: Tensor,
     encode: Callable[[np.ndarray], tuple[int, np.ndarray]],
     synthesize: Callable[[Tensor], Tensor],
-    weight: float,
+    curvature: Tensor,
     rounds: int,
 ) -> np.ndarray:
     """Targets for rate-distortion optimised rounding.
@@ -38,7 +38,8 @@ def search_latents(
         step: the quantisation step, (1, 1, 1, 1) or a map (1, 1, h, w).
         encode: targets (C, h, w) to the bits they cost and the levels chosen, int16.
         synthesize: levels (1, C, h, w) to pixels like ``x``.
-        weight: c.
+        curvature: of the distortion in bits, halved, by each channel's latents: (1, C, 1, 1), or
+            of a map, (1, C, h, w).
         rounds: gradient steps.
 
     Returns:
@@ -61,6 +62,6 @@ def search_latents(
             best, least = target, loss
         if turn < rounds:
             (gradient,) = torch.autograd.grad(distortion, q)
-            moved = q.detach() - gradient / (2 * weight)
-            target = moved[0].cpu().numpy()
+            move = gradient / (2 * _CAUTION * (1 + turn) * curvature)
+            target = target + _BACK * (latents - target) - move[0].cpu().numpy()
     return best

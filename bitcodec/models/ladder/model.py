@@ -140,7 +140,7 @@ class LadderModel(TorchModel, LadderCoding):
                 step,
                 encode,
                 lambda q: self.transform.synthesize(q, step),
-                self.rdoq_weight(effort),
+                self.transform.curvature(step),
                 rounds,
             )
         return np.concatenate((found, offsets))

@@ -31,7 +31,7 @@ from bitcodec.models.ladder.channels import CHANNELS, colour_of_channels, freque
 from bitcodec.models.ladder.config import GAIN_TERMS, LadderConfig
 from bitcodec.models.ladder.pixel_paths import UP_REACH, PixelDown, PixelUp, taps, zero
 from bitcodec.models.ladder.rounded import Rounded, Rounding, block_error, fake_kernels
-from bitcodec.models.ladder.steps import STEP_MIDDLE
+from bitcodec.models.ladder.steps import LAMBDA_SCALE, STEP_MIDDLE
 from bitcodec.models.layers.halo import NO_HALO, Halo, crop_halo
 from bitcodec.models.layers.residual_block import DepthwiseBlock
 from bitcodec.models.layers.stored_names import keep_stored_names
@@ -161,6 +161,14 @@ class Transform(nn.Module):
         for index in range(1, len(self.log_gains)):
             out = out + self.log_gains[index] * l**index
         return out
+
+    def curvature(self, step: Tensor) -> Tensor:
+        """Half the second derivative of lam MSE, in bits, by a latent: (N, 768, 1, 1).
+
+        Of the block transform alone, as if its kernels were orthonormal; no less than a sixth of
+        what it is where the gain is 1.
+        """
+        return LAMBDA_SCALE / 3 * torch.exp(-2 * self.log_gain(step)).clamp_min(1 / 6)
 
     def analyze(self, x: Tensor, step: Tensor) -> Tensor:
         """Pixels (N, 3, 16 h, 16 w) to latents in units of the step, (N, 768, h, w)."""
