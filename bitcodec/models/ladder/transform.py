@@ -163,7 +163,7 @@ class Transform(nn.Module):
         return out
 
     def curvature(self, step: Tensor) -> Tensor:
-        """Half the second derivative of lam MSE, in bits, by a latent: (N, 768, 1, 1).
+        """Half the second derivative of lam MSE, in bits, by a latent: (N, 768, 1 or h, 1 or w).
 
         Of the block transform alone, as if its kernels were orthonormal; no less than a sixth of
         what it is where the gain is 1.
