@@ -46,6 +46,10 @@ def test_trained_weights_become_such_that_code(
     assert f"id {entry.model_id.hex()}, calibrated on 1 pictures" in err
     assert f"skipped {photos / 'more' / 'b.jpg'}" in err
     picture = photos / "more" / "a.png"
+    if stored != family:
+        code, _, err = run("encode", "-m", trained, picture, tmp_path / "a.bin")
+        assert code == 4
+        assert "bitcodec export" in err
     data = bitcodec.encode(picture, model=str(first), device="cpu")
     assert bitcodec.decode(data, model=str(first), device="cpu").size == (80, 70)
     # Once more, from what was exported: nothing is lost but rounding.

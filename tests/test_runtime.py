@@ -182,14 +182,14 @@ for weights in sys.argv[1:3]:
     assert codec.decode_array(data).shape == picture.shape
     assert bitcodec.read_info(data).width == 50
     print(len(data))
-for attempt in (
-    lambda: bitcodec.encode(picture, model=sys.argv[1], effort=8),
-    lambda: bitcodec.load_model(sys.argv[3]),
+for attempt, word in (
+    (lambda: bitcodec.encode(picture, model=sys.argv[1], effort=8), "torch"),
+    (lambda: bitcodec.load_model(sys.argv[3]), "export"),
 ):
     try:
         attempt()
     except bitcodec.BitcodecError as error:
-        assert "torch" in str(error), error
+        assert word in str(error), error
     else:
         raise AssertionError
 from bitcodec.cli.main import main

@@ -7,10 +7,11 @@ import re
 from functools import lru_cache
 from pathlib import Path
 
-from bitcodec.errors import BitcodecError, OptionError, shown
+from bitcodec.errors import BitcodecError, OptionError, WeightsError, shown
 from bitcodec.files import is_path
 from bitcodec.models import registry
 from bitcodec.models.base import Model
+from bitcodec.models.families import FAMILIES
 from bitcodec.models.fork_safe import fork_safe_lock
 from bitcodec.models.weights_file import Stored, read_weights
 
@@ -117,10 +118,13 @@ def open_model(path: Path, device: str) -> Model:
     """The model of a weights file, in ONNX Runtime or in torch.
 
     Raises:
-        WeightsError: the file cannot be read, is not one of ours, or its id is wrong.
+        WeightsError: the file cannot be read, is not one of ours, or its id is wrong; or it is of
+            a training run, and does not code yet.
         BitcodecError: the model needs torch, and there is none.
     """
     stored = read_weights(path)
+    if any(stored.family == row.trained != row.name for row in FAMILIES.values()):
+        raise WeightsError(f"{path}: weights to train on: bitcodec export makes some that code")
     if device == "cpu" and stored.family == "ladder" and stored.part("ranges."):
         from bitcodec.runtime.onnx_ladder import OnnxLadder
 
