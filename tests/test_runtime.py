@@ -185,6 +185,7 @@ for weights in sys.argv[1:3]:
 for attempt, word in (
     (lambda: bitcodec.encode(picture, model=sys.argv[1], effort=8), "torch"),
     (lambda: bitcodec.load_model(sys.argv[3]), "export"),
+    (lambda: bitcodec.load_model(sys.argv[4]), "torch"),
 ):
     try:
         attempt()
@@ -193,14 +194,18 @@ for attempt, word in (
     else:
         raise AssertionError
 from bitcodec.cli.main import main
-assert main(["export", sys.argv[1], "out", "--data", sys.argv[4]]) == 1
+assert main(["export", sys.argv[1], "out", "--data", sys.argv[5]]) == 1
 """
 
 
 def test_no_torch_is_needed(ladder_file: Path, tiny_weights: Path, tmp_path: Path) -> None:
     float_ = tmp_path / "float.safetensors"  # as training leaves them: not to encode with
     save_weights(build("ladder-float", {"width": 8, "hidden": 8, "state": 8}), float_)
-    files = [str(path) for path in (ladder_file, tiny_weights, float_)]
+    plain = tmp_path / "plain.safetensors"  # without ranges there is no int8 form
+    model = load_weights(ladder_file)
+    model.ranges = {}
+    save_weights(model, plain)
+    files = [str(path) for path in (ladder_file, tiny_weights, float_, plain)]
     command = [sys.executable, "-c", _WITHOUT_TORCH, *files, str(SAMPLE)]
     done = subprocess.run(command, capture_output=True, text=True, timeout=100, cwd=tmp_path)
     assert done.returncode == 0, done.stderr

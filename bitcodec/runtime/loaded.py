@@ -124,7 +124,7 @@ def open_model(path: Path, device: str) -> Model:
     """
     stored = read_weights(path)
     if any(stored.family == row.trained != row.name for row in FAMILIES.values()):
-        raise WeightsError(f"{path}: weights to train on: bitcodec export makes some that code")
+        raise WeightsError(f"{path}: these weights only train: run bitcodec export first")
     if device == "cpu" and stored.family == "ladder" and stored.part("ranges."):
         from bitcodec.runtime.onnx_ladder import OnnxLadder
 
